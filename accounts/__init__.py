@@ -1,0 +1,1 @@
+"""Users, their portfolios, and who may see what."""

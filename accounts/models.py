@@ -1,0 +1,108 @@
+"""Users and portfolios. A portfolio is only ever fetched through its owner (``accounts.selectors``)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models.functions import Lower
+
+from core.clock import utc_now
+from core.types import ConflictRule, Policy
+
+POLICY_CHOICES = [(Policy.SPOT.value, "Spot: no shorts, no leverage"), (Policy.PERP.value, "Perpetuals: long and short")]
+RULE_CHOICES = [
+    (ConflictRule.COMBINE.value, "Combine: net the wishes"),
+    (ConflictRule.LARGEST.value, "Largest: the largest wish wins"),
+    (ConflictRule.FIRST.value, "First: who opened first wins"),
+]
+PROFILE_CHOICES = [("conservative", "Conservative"), ("balanced", "Balanced"), ("aggressive", "Aggressive")]
+
+
+class UserManager(BaseUserManager["User"]):
+    """Creates users by e-mail address."""
+
+    use_in_migrations = True
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """Create a person who signs in with an e-mail address.
+
+        :raises ValueError: the address is empty
+        """
+        if not email:
+            msg = "a user needs an e-mail address"
+            raise ValueError(msg)
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """Create an administrator."""
+        return self.create_user(email, password, is_staff=True, is_superuser=True, role="admin", **fields)
+
+
+class User(AbstractUser):
+    """A person. The e-mail address is the sign-in name; roles widen what they may see, never whose money."""
+
+    ROLES = [("user", "User"), ("operator", "Operator"), ("admin", "Admin")]
+
+    username = None  # type: ignore[assignment]
+    email = models.EmailField(unique=True)
+    role = models.CharField(max_length=10, choices=ROLES, default="user")
+    last_portfolio_id = models.BigIntegerField(null=True, blank=True)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects = UserManager()  # type: ignore[assignment,misc]
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique_any_case")]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Portfolio(models.Model):
+    """One person's mirror of several traders, in one market world.
+
+    ``world`` is empty until the first follow and never changes after it. ``status`` ACTIVE trades,
+    REDUCING only closes, HALTED decides nothing new; exits always pass.
+    """
+
+    class Mode(models.TextChoices):
+        PAPER = "paper", "Paper"
+        LIVE = "live", "Live"
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", "Active"
+        REDUCING = "reducing", "Reducing only"
+        HALTED = "halted", "Halted"
+
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="portfolios")
+    name = models.CharField(max_length=80)
+    mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.PAPER)
+    policy = models.CharField(max_length=8, choices=POLICY_CHOICES, default=Policy.SPOT.value)
+    risk_profile = models.CharField(max_length=16, choices=PROFILE_CHOICES, default="conservative")
+    conflict_rule = models.CharField(max_length=8, choices=RULE_CHOICES, default=ConflictRule.COMBINE.value)
+    auto_rebalance = models.BooleanField(default=False)
+    world = models.CharField(max_length=48, blank=True, default="")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
+    status_reason = models.CharField(max_length=240, blank=True, default="")
+    created_at = models.DateTimeField(default=utc_now, editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint("owner", Lower("name"), name="portfolio_name_unique_per_owner"),
+            models.CheckConstraint(condition=models.Q(policy__in=[p.value for p in Policy]), name="portfolio_policy_known"),
+            models.CheckConstraint(
+                condition=models.Q(conflict_rule__in=[r.value for r in ConflictRule]), name="portfolio_rule_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,1 @@
+"""Who is followed with which share, what capital is free, and which limits hold."""

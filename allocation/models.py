@@ -1,0 +1,223 @@
+"""Follows, the capital account with its ledger, and reservations.
+
+The capital account is the one row per portfolio through which every change of money passes. Its
+columns always add up: cash = free + reserved + committed, each at least 0, and
+cash − deficit = Σ ledger entries. ``version`` rises with every booking; who decided on an older
+version may not act (see ``engine.copy_cycle``).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import F, Q
+
+from accounts.models import Portfolio
+from core.clock import utc_now
+from core.decimals import MONEY_DIGITS, QUANTITY_DIGITS
+from traders.models import Trader
+
+ZERO = Decimal(0)
+
+
+class Follow(models.Model):
+    """One portfolio follows one trader. Its share of capital is 1/N of the active follows (ALL-1)."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active", "Active"
+        PAUSED = "paused", "Paused"
+        LEAVING = "leaving", "Leaving"
+        REMOVED = "removed", "Removed"
+
+    class JoinMode(models.TextChoices):
+        NEW_ONLY = "new_only", "Copy new trades only"
+        INCLUDE_OPEN = "include_open", "Also copy open positions within 2 % of their entry"
+
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="follows")
+    trader = models.ForeignKey(Trader, on_delete=models.PROTECT, related_name="follows")
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
+    join_mode = models.CharField(max_length=12, choices=JoinMode.choices, default=JoinMode.NEW_ONLY)
+    place = models.PositiveSmallIntegerField(help_text="Order in which the traders were added or arranged, from 1.")
+    hue = models.PositiveSmallIntegerField(help_text="Colour of this trader on the page, 1 to 10; kept while followed.")
+    weight = models.DecimalField(max_digits=5, decimal_places=4, default=ZERO, help_text="Share of equity, 0 to 1.")
+    joined = models.BooleanField(default=False, help_text="True once the positions open at joining were told apart.")
+    resumed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=utc_now, editable=False)
+    removed_at = models.DateTimeField(null=True, blank=True)
+    decided_basis_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Trader snapshot whose quantities the last cycle decided on."
+    )
+
+    class Meta:
+        ordering = ["place", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["portfolio", "trader"], condition=~Q(status="removed"), name="follow_once_per_trader"
+            ),
+            models.UniqueConstraint(
+                fields=["portfolio", "hue"], condition=~Q(status="removed"), name="follow_hue_unique"
+            ),
+            models.CheckConstraint(condition=Q(weight__gte=0, weight__lte=1), name="follow_weight_fraction"),
+            models.CheckConstraint(condition=Q(hue__gte=1, hue__lte=10), name="follow_at_most_ten"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.portfolio_id} follows {self.trader_id}"
+
+
+class FollowLeg(models.Model):
+    """What a portfolio last adopted of one trader's position in one underlying.
+
+    ``trader_quantity`` is the trader's quantity at that moment, ``target_notional`` what we wanted
+    for it. ``ignored_quantity`` is the part that is not copied: it was open when the follow started
+    or resumed, or our own exit closed it (EXE-8).
+    """
+
+    follow = models.ForeignKey(Follow, on_delete=models.CASCADE, related_name="legs")
+    underlying = models.CharField(max_length=48)
+    trader_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
+    ignored_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
+    target_notional = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    updated_at = models.DateTimeField(default=utc_now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["follow", "underlying"], name="leg_unique_per_follow")]
+
+    def __str__(self) -> str:
+        return f"{self.follow_id} {self.underlying}"
+
+
+class BlockedUnderlying(models.Model):
+    """An underlying this portfolio never opens; closing is always allowed."""
+
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="blocked_underlyings")
+    underlying = models.CharField(max_length=48)
+    created_at = models.DateTimeField(default=utc_now, editable=False)
+
+    class Meta:
+        ordering = ["underlying"]
+        constraints = [models.UniqueConstraint(fields=["portfolio", "underlying"], name="blocked_once")]
+
+    def __str__(self) -> str:
+        return self.underlying
+
+
+class CapitalAccount(models.Model):
+    """The cash of one portfolio, in its quote currency.
+
+    free: can be spent · reserved: granted, not yet used · committed: behind open or UNKNOWN orders
+    and perpetual margin · deployed: spot holdings at cost · deficit: a loss beyond free capital.
+    ``units`` are fund units: deposits buy and withdrawals sell them at the current unit value, so
+    equity ÷ units is the time-weighted value of one unit.
+    """
+
+    portfolio = models.OneToOneField(Portfolio, on_delete=models.CASCADE, primary_key=True, related_name="capital")
+    free = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    reserved = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    committed = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    cash = models.GeneratedField(
+        expression=F("free") + F("reserved") + F("committed"),
+        output_field=models.DecimalField(**MONEY_DIGITS),
+        db_persist=True,
+    )
+    deployed = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    deficit = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    deposits_net = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    units = models.DecimalField(max_digits=36, decimal_places=16, default=ZERO)
+    version = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(free__gte=0), name="capital_free_not_negative"),
+            models.CheckConstraint(condition=Q(reserved__gte=0), name="capital_reserved_not_negative"),
+            models.CheckConstraint(condition=Q(committed__gte=0), name="capital_committed_not_negative"),
+            models.CheckConstraint(condition=Q(deployed__gte=0), name="capital_deployed_not_negative"),
+            models.CheckConstraint(condition=Q(deficit__gte=0), name="capital_deficit_not_negative"),
+            models.CheckConstraint(condition=Q(deficit=0) | Q(free=0), name="capital_deficit_only_when_nothing_free"),
+            models.CheckConstraint(condition=Q(units__gte=0), name="capital_units_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"capital of {self.portfolio_id}"
+
+
+class LedgerEntry(models.Model):
+    """One change of cash, never edited. Positive amounts come in, negative ones go out."""
+
+    class Kind(models.TextChoices):
+        DEPOSIT = "deposit", "Deposit"
+        WITHDRAWAL = "withdrawal", "Withdrawal"
+        RESET = "reset", "Reset of paper cash"
+        PURCHASE = "purchase", "Spot purchase"
+        SALE = "sale", "Spot sale"
+        REALIZED = "realized", "Realized P&L"
+        FEE = "fee", "Fee"
+        FUNDING = "funding", "Funding"
+
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="ledger")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    amount = models.DecimalField(**MONEY_DIGITS)
+    reference = models.CharField(max_length=120, help_text="What caused it, e.g. 'fill:42'; unique with its kind.")
+    at = models.DateTimeField(default=utc_now)
+    world_at = models.DateTimeField()
+    note = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name_plural = "ledger entries"
+        indexes = [models.Index(fields=["portfolio", "id"], name="ledger_by_portfolio")]
+        constraints = [
+            models.UniqueConstraint(fields=["portfolio", "kind", "reference"], name="ledger_booked_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.amount}"
+
+
+class Reservation(models.Model):
+    """Capital set aside for one purpose (CAP-1).
+
+    waiting → granted → used | released | expired, or waiting → denied. ``amount`` counts in the
+    account's ``reserved`` exactly while the status is GRANTED.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        GRANTED = "granted", "Granted"
+        USED = "used", "Used"
+        RELEASED = "released", "Released"
+        EXPIRED = "expired", "Expired"
+        DENIED = "denied", "Denied"
+
+    class Priority(models.IntegerChoices):
+        CRITICAL = 0, "Critical"
+        HIGH = 1, "High"
+        MEDIUM = 2, "Medium"
+        LOW = 3, "Low"
+
+    id = models.UUIDField(primary_key=True)
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="reservations")
+    source = models.CharField(max_length=80)
+    instrument_code = models.CharField(max_length=48)
+    amount = models.DecimalField(**MONEY_DIGITS)
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.MEDIUM)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.WAITING)
+    reason = models.CharField(max_length=240, blank=True, default="")
+    requested_at = models.DateTimeField(default=utc_now)
+    granted_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["requested_at"]
+        indexes = [
+            models.Index(
+                fields=["portfolio", "priority", "requested_at"], condition=Q(status="waiting"), name="reservation_queue"
+            ),
+            models.Index(fields=["expires_at"], condition=Q(status="granted"), name="reservation_expiry"),
+        ]
+        constraints = [models.CheckConstraint(condition=Q(amount__gt=0), name="reservation_amount_positive")]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.amount}"

@@ -1,0 +1,79 @@
+"""Exact arithmetic on Decimals: steps, significant digits, and splits that lose nothing.
+
+Nothing here depends on the ambient decimal context for correctness at the sizes in use
+(28 digits; amounts below 10^15 with at most 12 places).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
+BPS: Final = Decimal("0.0001")  # one basis point as a fraction
+MONEY_STEP: Final = Decimal("0.00000001")  # ledger amounts are kept to 8 places
+MONEY_DIGITS: Final = {"max_digits": 28, "decimal_places": 8}
+QUANTITY_DIGITS: Final = {"max_digits": 36, "decimal_places": 12}
+PRICE_DIGITS: Final = {"max_digits": 28, "decimal_places": 12}
+PRICE_STEP: Final = Decimal("0.000000000001")
+
+
+def to_step(value: Decimal, step: Decimal) -> Decimal:
+    """Round toward zero to a multiple of ``step`` (> 0), keeping the sign."""
+    return (value / step).to_integral_value(rounding=ROUND_DOWN) * step
+
+
+def to_money(value: Decimal) -> Decimal:
+    """Round an amount of money to the ledger's 8 places, half to even."""
+    return value.quantize(MONEY_STEP, rounding=ROUND_HALF_EVEN)
+
+
+def to_price(value: Decimal) -> Decimal:
+    """Round a price or an average entry to the stored 12 places, half to even."""
+    return value.quantize(PRICE_STEP, rounding=ROUND_HALF_EVEN)
+
+
+def to_significant(value: Decimal, digits: int, *, places: int, up: bool) -> Decimal:
+    """Round a positive price to ``digits`` significant digits and at most ``places`` decimals.
+
+    This is Hyperliquid's price rule (5 significant digits, ``6 - szDecimals`` decimals for perpetuals);
+    an integer price is always allowed.
+
+    :param up: round away from zero if true, toward zero if false
+    """
+    if value <= 0:
+        msg = f"a price must be above zero, got {value}"
+        raise ValueError(msg)
+    exponent = min(0, max(value.adjusted() - digits + 1, -places))
+    return value.quantize(Decimal(1).scaleb(exponent), rounding=ROUND_CEILING if up else ROUND_FLOOR)
+
+
+def split_pro_rata(total: Decimal, weights: Sequence[Decimal], *, step: Decimal) -> list[Decimal]:
+    """Split ``total`` in proportion to ``weights`` in multiples of ``step``, summing to ``total`` exactly.
+
+    Every share is rounded toward zero; what is left over goes to the entry with the largest
+    weight in size (the first of equals). Weights may be negative if they sum to something
+    other than zero.
+
+    :raises ValueError: the weights sum to zero while ``total`` does not
+    """
+    weight_sum = sum(weights, ZERO)
+    if weight_sum == 0:
+        if total == 0:
+            return [ZERO for _ in weights]
+        msg = f"cannot split {total} over weights that sum to zero"
+        raise ValueError(msg)
+    shares = [to_step(total * weight / weight_sum, step) for weight in weights]
+    largest = max(range(len(weights)), key=lambda i: (abs(weights[i]), -i))
+    shares[largest] += total - sum(shares, ZERO)
+    return shares
+
+
+def plain(value: Decimal) -> str:
+    """Write a Decimal without exponent and without trailing zeros ("0.10" → "0.1", "1E+3" → "1000")."""
+    if value == 0:
+        return "0"
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,1 @@
+"""Orders, their fills, and the venues they go to."""

@@ -1,0 +1,211 @@
+"""Orders with their history and fills, and the paper venue's own books.
+
+An order is a committed row with its client order id before anything is sent. ``PaperOrder`` and
+``PaperFill`` belong to the paper venue alone: nothing outside ``execution.venues.paper`` touches them,
+so that it can be asked about an order like any other venue.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.db import models
+from django.db.models import F, Q
+
+from accounts.models import Portfolio
+from allocation.models import Follow, Reservation
+from core.clock import utc_now
+from core.decimals import MONEY_DIGITS, PRICE_DIGITS, QUANTITY_DIGITS
+from core.types import OrderSide
+from markets.models import Instrument
+
+ZERO = Decimal(0)
+SIDE_CHOICES = [(side.value, side.value.title()) for side in OrderSide]
+
+
+class Order(models.Model):
+    """One order. Statuses move only along ``execution.domain.orders.TRANSITIONS``."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        SUBMITTED = "submitted", "Submitted"
+        PARTIALLY_FILLED = "partially_filled", "Partially filled"
+        FILLED = "filled", "Filled"
+        CANCELLED = "cancelled", "Cancelled"
+        REJECTED = "rejected", "Rejected"
+        EXPIRED = "expired", "Expired"
+        UNKNOWN = "unknown", "Unknown"
+
+    class Purpose(models.TextChoices):
+        ENTRY = "entry", "Entry"
+        SCALE_IN = "scale_in", "Scale in"
+        REDUCE = "reduce", "Reduce"
+        CLOSE = "close", "Close"
+        LIQUIDATION = "liquidation", "Liquidation"
+
+    OPEN_STATUSES = ("pending", "submitted", "partially_filled", "unknown")
+
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, related_name="orders")
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="orders")
+    underlying = models.CharField(max_length=48)
+    client_order_id = models.CharField(max_length=34, unique=True)
+    venue = models.CharField(max_length=24)
+    venue_order_id = models.CharField(max_length=80, blank=True, default="")
+    side = models.CharField(max_length=4, choices=SIDE_CHOICES)
+    quantity = models.DecimalField(**QUANTITY_DIGITS, help_text="Base units, always positive.")
+    limit_price = models.DecimalField(**PRICE_DIGITS)
+    reduce_only = models.BooleanField(default=False)
+    purpose = models.CharField(max_length=12, choices=Purpose.choices)
+    reason = models.CharField(max_length=300, blank=True, default="")
+    status = models.CharField(max_length=18, choices=Status.choices, default=Status.PENDING)
+    status_reason = models.CharField(max_length=300, blank=True, default="")
+    filled_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
+    filled_notional = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    fees = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    reservation = models.OneToOneField(Reservation, on_delete=models.PROTECT, null=True, blank=True)
+    committed = models.DecimalField(**MONEY_DIGITS, default=ZERO, help_text="Capital held behind this order now.")
+    decision_mark = models.DecimalField(**PRICE_DIGITS, help_text="Mark at which it was decided.")
+    run = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=utc_now)
+    submit_claimed_at = models.DateTimeField(null=True, blank=True)
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(help_text="Wall time after which what is left is cancelled and decided anew.")
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["portfolio", "-id"], name="order_newest"),
+            models.Index(
+                fields=["status", "id"],
+                condition=Q(status__in=["pending", "submitted", "partially_filled", "unknown"]),
+                name="order_open",
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="order_quantity_positive"),
+            models.CheckConstraint(condition=Q(limit_price__gt=0), name="order_price_positive"),
+            models.CheckConstraint(condition=Q(committed__gte=0), name="order_committed_not_negative"),
+            models.CheckConstraint(condition=Q(filled_quantity__gte=0), name="order_filled_not_negative"),
+            models.CheckConstraint(
+                condition=~Q(status="filled") | Q(filled_quantity__gte=F("quantity")), name="order_filled_is_full"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "submitted", "partially_filled", "unknown"]) | Q(committed=0),
+                name="order_ended_holds_nothing",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity} {self.instrument_id}"
+
+
+class OrderSlice(models.Model):
+    """The part of an order that is wanted for one follow (null: for the owner's own slice).
+
+    ``quantity`` is signed like the slice it changes: positive buys, negative sells. Σ = ± order quantity.
+    """
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="slices")
+    follow = models.ForeignKey(Follow, on_delete=models.PROTECT, null=True, blank=True)
+    quantity = models.DecimalField(**QUANTITY_DIGITS)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["order", "follow"], nulls_distinct=False, name="order_slice_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} {self.quantity}"
+
+
+class OrderEvent(models.Model):
+    """One change of an order's status, kept for good."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(default=utc_now)
+    from_status = models.CharField(max_length=18, blank=True, default="")
+    to_status = models.CharField(max_length=18)
+    detail = models.CharField(max_length=300, blank=True, default="")
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.from_status} → {self.to_status}"
+
+
+class Fill(models.Model):
+    """One execution of an order, kept by the venue's own id so that a repeat is ignored."""
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
+    venue = models.CharField(max_length=24)
+    venue_fill_id = models.CharField(max_length=80)
+    quantity = models.DecimalField(**QUANTITY_DIGITS, help_text="Base units, always positive.")
+    price = models.DecimalField(**PRICE_DIGITS)
+    fee = models.DecimalField(**MONEY_DIGITS, help_text="Quote currency; positive is paid.")
+    world_at = models.DateTimeField()
+    received_at = models.DateTimeField(default=utc_now)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["venue", "venue_fill_id"], name="fill_booked_once"),
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="fill_quantity_positive"),
+            models.CheckConstraint(condition=Q(price__gt=0), name="fill_price_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} @ {self.price}"
+
+
+class PaperOrder(models.Model):
+    """An order as the paper venue sees it."""
+
+    class Status(models.TextChoices):
+        OPEN = "open", "Open"
+        FILLED = "filled", "Filled"
+        CANCELLED = "cancelled", "Cancelled"
+        EXPIRED = "expired", "Expired"
+        REJECTED = "rejected", "Rejected"
+
+    client_order_id = models.CharField(max_length=34, unique=True)
+    account = models.CharField(max_length=40, help_text="Whose account at the venue, e.g. 'portfolio:7'.")
+    world = models.CharField(max_length=48)
+    instrument_code = models.CharField(max_length=48)
+    side = models.CharField(max_length=4, choices=SIDE_CHOICES)
+    quantity = models.DecimalField(**QUANTITY_DIGITS)
+    limit_price = models.DecimalField(**PRICE_DIGITS)
+    reduce_only = models.BooleanField(default=False)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    reject_reason = models.CharField(max_length=200, blank=True, default="")
+    filled_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
+    accepted_at = models.DateTimeField(default=utc_now)
+    matchable_at = models.DateTimeField(help_text="Accepted plus simulated latency.")
+    expires_at = models.DateTimeField()
+    match_steps = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["world", "id"], condition=Q(status="open"), name="paper_order_open")]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity} {self.instrument_code}"
+
+
+class PaperFill(models.Model):
+    """An execution as the paper venue reports it; ``id`` is the venue's fill id."""
+
+    paper_order = models.ForeignKey(PaperOrder, on_delete=models.CASCADE, related_name="fills")
+    quantity = models.DecimalField(**QUANTITY_DIGITS)
+    price = models.DecimalField(**PRICE_DIGITS)
+    fee = models.DecimalField(**MONEY_DIGITS)
+    world_at = models.DateTimeField()
+    at = models.DateTimeField(default=utc_now)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} @ {self.price}"

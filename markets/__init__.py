@@ -1,0 +1,1 @@
+"""Instruments, marks (last price and its time) and the worlds they belong to."""

@@ -1,0 +1,111 @@
+"""Worlds, instruments and marks."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from core.clock import WorldTime, utc_now
+from core.decimals import PRICE_DIGITS, QUANTITY_DIGITS
+from core.instruments import Instrument as InstrumentSpec
+
+LIVE = "live"
+
+
+class World(models.Model):
+    """A market world: the live one, or a replay of a recorded set ("replay:alpha_arena").
+
+    The columns are those of ``core.clock.WorldTime``. Each loop of a replay is a new ``run``.
+    """
+
+    name = models.CharField(max_length=48, primary_key=True)
+    label = models.CharField(max_length=80)
+    price_note = models.CharField(max_length=240, blank=True, default="")
+    run = models.PositiveIntegerField(default=1)
+    anchored_at = models.DateTimeField()
+    world_anchor_at = models.DateTimeField()
+    world_start_at = models.DateTimeField()
+    world_end_at = models.DateTimeField(null=True, blank=True)
+    speed = models.DecimalField(max_digits=10, decimal_places=3, default=1)
+    loops = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(speed__gt=0), name="world_speed_positive")]
+
+    def __str__(self) -> str:
+        return self.label
+
+    def clock(self) -> WorldTime:
+        """Return the pure description of this world's time."""
+        return WorldTime(
+            world=self.name,
+            run=self.run,
+            anchored_at=self.anchored_at,
+            world_anchor_at=self.world_anchor_at,
+            speed=self.speed,
+            world_end_at=self.world_end_at,
+        )
+
+
+class Instrument(models.Model):
+    """A tradable instrument and its venue's rules; see ``core.instruments.Instrument`` for the units."""
+
+    code = models.CharField(max_length=48, primary_key=True)
+    underlying = models.CharField(max_length=48, db_index=True)
+    multiplier = models.DecimalField(max_digits=18, decimal_places=6, default=1)
+    quantity_step = models.DecimalField(**QUANTITY_DIGITS)
+    price_places = models.PositiveSmallIntegerField()
+    price_digits = models.PositiveSmallIntegerField(default=5)
+    min_notional = models.DecimalField(max_digits=18, decimal_places=2, default=10)
+    max_leverage = models.PositiveSmallIntegerField(default=20)
+    quote = models.CharField(max_length=8, default="USD")
+    funding_rate_hourly = models.DecimalField(
+        max_digits=12,
+        decimal_places=10,
+        default="0.0000125",
+        help_text="Fraction of notional that longs pay shorts each hour; default: Hyperliquid's interest part, 0.01 % per 8 h.",
+    )
+    source_note = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        ordering = ["code"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(quantity_step__gt=0), name="instrument_step_positive"),
+            models.CheckConstraint(condition=models.Q(max_leverage__gte=1), name="instrument_leverage_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+    def spec(self) -> InstrumentSpec:
+        """Return the pure description that the deciding code works with."""
+        return InstrumentSpec(
+            code=self.code,
+            underlying=self.underlying,
+            multiplier=self.multiplier,
+            quantity_step=self.quantity_step,
+            price_places=self.price_places,
+            price_digits=self.price_digits,
+            min_notional=self.min_notional,
+            max_leverage=self.max_leverage,
+            quote=self.quote,
+        )
+
+
+class Mark(models.Model):
+    """The last price of an instrument in one world, when it was quoted and when it reached us."""
+
+    world = models.ForeignKey(World, on_delete=models.CASCADE, related_name="marks")
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="marks")
+    price = models.DecimalField(**PRICE_DIGITS)
+    run = models.PositiveIntegerField(default=1)
+    quoted_at = models.DateTimeField(help_text="World time of the quote.")
+    received_at = models.DateTimeField(default=utc_now, help_text="Wall time at which the quote reached us.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["world", "instrument"], name="mark_unique_per_world"),
+            models.CheckConstraint(condition=models.Q(price__gt=0), name="mark_price_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instrument_id} {self.price}"

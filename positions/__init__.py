@@ -1,0 +1,1 @@
+"""Positions with a slice per trader, conflict rules, booking of fills, valuation."""
