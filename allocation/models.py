@@ -38,10 +38,18 @@ class Follow(models.Model):
     trader = models.ForeignKey(Trader, on_delete=models.PROTECT, related_name="follows")
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
     join_mode = models.CharField(max_length=12, choices=JoinMode.choices, default=JoinMode.NEW_ONLY)
-    place = models.PositiveSmallIntegerField(help_text="Order in which the traders were added or arranged, from 1.")
-    hue = models.PositiveSmallIntegerField(help_text="Colour of this trader on the page, 1 to 10; kept while followed.")
-    weight = models.DecimalField(max_digits=5, decimal_places=4, default=ZERO, help_text="Share of equity, 0 to 1.")
-    joined = models.BooleanField(default=False, help_text="True once the positions open at joining were told apart.")
+    place = models.PositiveSmallIntegerField(
+        help_text="Order in which the traders were added or arranged, from 1."
+    )
+    hue = models.PositiveSmallIntegerField(
+        help_text="Colour of this trader on the page, 1 to 10; kept while followed."
+    )
+    weight = models.DecimalField(
+        max_digits=5, decimal_places=4, default=ZERO, help_text="Share of equity, 0 to 1."
+    )
+    joined = models.BooleanField(
+        default=False, help_text="True once the positions open at joining were told apart."
+    )
     resumed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=utc_now, editable=False)
     removed_at = models.DateTimeField(null=True, blank=True)
@@ -69,8 +77,9 @@ class Follow(models.Model):
 class FollowLeg(models.Model):
     """What a portfolio last adopted of one trader's position in one underlying.
 
-    ``trader_quantity`` is the trader's quantity at that moment, ``target_notional`` what we wanted
-    for it. ``ignored_quantity`` is the part that is not copied: it was open when the follow started
+    ``trader_quantity`` is the copied part of the trader's quantity at that moment (ignored part left
+    out, in units of the underlying), ``target_notional`` what we wanted for it and ``target_quantity``
+    where its slice was sent. ``ignored_quantity`` is the part that is not copied: it was open when the follow started
     or resumed, or our own exit closed it (EXE-8).
     """
 
@@ -79,6 +88,9 @@ class FollowLeg(models.Model):
     trader_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
     ignored_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
     target_notional = models.DecimalField(**MONEY_DIGITS, default=ZERO)
+    target_quantity = models.DecimalField(
+        **QUANTITY_DIGITS, default=ZERO, help_text="Signed quantity its slice was last sent toward, after rule and limits."
+    )
     updated_at = models.DateTimeField(default=utc_now)
 
     class Meta:
@@ -112,7 +124,9 @@ class CapitalAccount(models.Model):
     equity ÷ units is the time-weighted value of one unit.
     """
 
-    portfolio = models.OneToOneField(Portfolio, on_delete=models.CASCADE, primary_key=True, related_name="capital")
+    portfolio = models.OneToOneField(
+        Portfolio, on_delete=models.CASCADE, primary_key=True, related_name="capital"
+    )
     free = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     reserved = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     committed = models.DecimalField(**MONEY_DIGITS, default=ZERO)
@@ -134,7 +148,9 @@ class CapitalAccount(models.Model):
             models.CheckConstraint(condition=Q(committed__gte=0), name="capital_committed_not_negative"),
             models.CheckConstraint(condition=Q(deployed__gte=0), name="capital_deployed_not_negative"),
             models.CheckConstraint(condition=Q(deficit__gte=0), name="capital_deficit_not_negative"),
-            models.CheckConstraint(condition=Q(deficit=0) | Q(free=0), name="capital_deficit_only_when_nothing_free"),
+            models.CheckConstraint(
+                condition=Q(deficit=0) | Q(free=0), name="capital_deficit_only_when_nothing_free"
+            ),
             models.CheckConstraint(condition=Q(units__gte=0), name="capital_units_not_negative"),
         ]
 
@@ -158,7 +174,9 @@ class LedgerEntry(models.Model):
     portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="ledger")
     kind = models.CharField(max_length=12, choices=Kind.choices)
     amount = models.DecimalField(**MONEY_DIGITS)
-    reference = models.CharField(max_length=120, help_text="What caused it, e.g. 'fill:42'; unique with its kind.")
+    reference = models.CharField(
+        max_length=120, help_text="What caused it, e.g. 'fill:42'; unique with its kind."
+    )
     at = models.DateTimeField(default=utc_now)
     world_at = models.DateTimeField()
     note = models.CharField(max_length=200, blank=True, default="")
@@ -213,7 +231,9 @@ class Reservation(models.Model):
         ordering = ["requested_at"]
         indexes = [
             models.Index(
-                fields=["portfolio", "priority", "requested_at"], condition=Q(status="waiting"), name="reservation_queue"
+                fields=["portfolio", "priority", "requested_at"],
+                condition=Q(status="waiting"),
+                name="reservation_queue",
             ),
             models.Index(fields=["expires_at"], condition=Q(status="granted"), name="reservation_expiry"),
         ]

@@ -16,6 +16,7 @@ BPS: Final = Decimal("0.0001")  # one basis point as a fraction
 MONEY_STEP: Final = Decimal("0.00000001")  # ledger amounts are kept to 8 places
 MONEY_DIGITS: Final = {"max_digits": 28, "decimal_places": 8}
 QUANTITY_DIGITS: Final = {"max_digits": 36, "decimal_places": 12}
+QUANTITY_STEP: Final = Decimal("0.000000000001")  # slices and quantities are kept to 12 places
 PRICE_DIGITS: Final = {"max_digits": 28, "decimal_places": 12}
 PRICE_STEP: Final = Decimal("0.000000000001")
 
