@@ -12,7 +12,10 @@ from django.db.models.functions import Lower
 from core.clock import utc_now
 from core.types import ConflictRule, Policy
 
-POLICY_CHOICES = [(Policy.SPOT.value, "Spot: no shorts, no leverage"), (Policy.PERP.value, "Perpetuals: long and short")]
+POLICY_CHOICES = [
+    (Policy.SPOT.value, "Spot: no shorts, no leverage"),
+    (Policy.PERP.value, "Perpetuals: long and short"),
+]
 RULE_CHOICES = [
     (ConflictRule.COMBINE.value, "Combine: net the wishes"),
     (ConflictRule.LARGEST.value, "Largest: the largest wish wins"),
@@ -98,9 +101,12 @@ class Portfolio(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint("owner", Lower("name"), name="portfolio_name_unique_per_owner"),
-            models.CheckConstraint(condition=models.Q(policy__in=[p.value for p in Policy]), name="portfolio_policy_known"),
             models.CheckConstraint(
-                condition=models.Q(conflict_rule__in=[r.value for r in ConflictRule]), name="portfolio_rule_known"
+                condition=models.Q(policy__in=[p.value for p in Policy]), name="portfolio_policy_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(conflict_rule__in=[r.value for r in ConflictRule]),
+                name="portfolio_rule_known",
             ),
         ]
 

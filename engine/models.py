@@ -14,14 +14,20 @@ from execution.models import Order
 class CycleState(models.Model):
     """When a portfolio's copy cycle is due and when it last ran. ``wanted_at`` is set to wake it."""
 
-    portfolio = models.OneToOneField(Portfolio, on_delete=models.CASCADE, primary_key=True, related_name="cycle")
+    portfolio = models.OneToOneField(
+        Portfolio, on_delete=models.CASCADE, primary_key=True, related_name="cycle"
+    )
     wanted_at = models.DateTimeField(null=True, blank=True)
     wanted_why = models.CharField(max_length=120, blank=True, default="")
     ran_at = models.DateTimeField(null=True, blank=True)
     next_at = models.DateTimeField(default=utc_now, db_index=True)
     run = models.PositiveIntegerField(default=1, help_text="World run in which it last ran.")
-    forced_underlyings = models.JSONField(default=list, help_text="Underlyings to place anew though no trader moved.")
-    forced_all = models.BooleanField(default=False, help_text="A setting or the set of follows changed: place all anew.")
+    forced_underlyings = models.JSONField(
+        default=list, help_text="Underlyings to place anew though no trader moved."
+    )
+    forced_all = models.BooleanField(
+        default=False, help_text="A setting or the set of follows changed: place all anew."
+    )
     error = models.CharField(max_length=300, blank=True, default="")
 
     def __str__(self) -> str:
@@ -40,8 +46,12 @@ class Decision(models.Model):
     text = models.CharField(max_length=200, help_text="What happened, in a few words.")
     reason = models.CharField(max_length=400, blank=True, default="")
     follows = models.ManyToManyField(Follow, blank=True, related_name="decisions")
-    order = models.ForeignKey(Order, on_delete=models.SET_NULL, null=True, blank=True, related_name="decisions")
-    data = models.JSONField(default=dict, help_text="Numbers behind it: before, after, limits; decimals as strings.")
+    order = models.ForeignKey(
+        Order, on_delete=models.SET_NULL, null=True, blank=True, related_name="decisions"
+    )
+    data = models.JSONField(
+        default=dict, help_text="Numbers behind it: before, after, limits; decimals as strings."
+    )
     fingerprint = models.CharField(max_length=40, blank=True, default="")
     run = models.PositiveIntegerField(default=1)
     at = models.DateTimeField(default=utc_now)

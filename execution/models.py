@@ -63,13 +63,17 @@ class Order(models.Model):
     filled_notional = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     fees = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     reservation = models.OneToOneField(Reservation, on_delete=models.PROTECT, null=True, blank=True)
-    committed = models.DecimalField(**MONEY_DIGITS, default=ZERO, help_text="Capital held behind this order now.")
+    committed = models.DecimalField(
+        **MONEY_DIGITS, default=ZERO, help_text="Capital held behind this order now."
+    )
     decision_mark = models.DecimalField(**PRICE_DIGITS, help_text="Mark at which it was decided.")
     run = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=utc_now)
     submit_claimed_at = models.DateTimeField(null=True, blank=True)
     submitted_at = models.DateTimeField(null=True, blank=True)
-    expires_at = models.DateTimeField(help_text="Wall time after which what is left is cancelled and decided anew.")
+    expires_at = models.DateTimeField(
+        help_text="Wall time after which what is left is cancelled and decided anew."
+    )
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -89,10 +93,12 @@ class Order(models.Model):
             models.CheckConstraint(condition=Q(committed__gte=0), name="order_committed_not_negative"),
             models.CheckConstraint(condition=Q(filled_quantity__gte=0), name="order_filled_not_negative"),
             models.CheckConstraint(
-                condition=~Q(status="filled") | Q(filled_quantity__gte=F("quantity")), name="order_filled_is_full"
+                condition=~Q(status="filled") | Q(filled_quantity__gte=F("quantity")),
+                name="order_filled_is_full",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=["pending", "submitted", "partially_filled", "unknown"]) | Q(committed=0),
+                condition=Q(status__in=["pending", "submitted", "partially_filled", "unknown"])
+                | Q(committed=0),
                 name="order_ended_holds_nothing",
             ),
         ]
@@ -114,7 +120,9 @@ class OrderSlice(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["order", "follow"], nulls_distinct=False, name="order_slice_unique")
+            models.UniqueConstraint(
+                fields=["order", "follow"], nulls_distinct=False, name="order_slice_unique"
+            )
         ]
 
     def __str__(self) -> str:

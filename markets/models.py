@@ -70,7 +70,9 @@ class Instrument(models.Model):
         ordering = ["code"]
         constraints = [
             models.CheckConstraint(condition=models.Q(quantity_step__gt=0), name="instrument_step_positive"),
-            models.CheckConstraint(condition=models.Q(max_leverage__gte=1), name="instrument_leverage_positive"),
+            models.CheckConstraint(
+                condition=models.Q(max_leverage__gte=1), name="instrument_leverage_positive"
+            ),
         ]
 
     def __str__(self) -> str:

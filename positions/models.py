@@ -40,12 +40,16 @@ class Position(models.Model):
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.OPENING)
     quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
     cost = models.DecimalField(**MONEY_DIGITS, default=ZERO)
-    margin = models.DecimalField(**MONEY_DIGITS, default=ZERO, help_text="Committed behind a perpetual position.")
+    margin = models.DecimalField(
+        **MONEY_DIGITS, default=ZERO, help_text="Committed behind a perpetual position."
+    )
     margin_rate = models.DecimalField(max_digits=9, decimal_places=8, default=1, help_text="1 ÷ leverage.")
     realized_pnl = models.DecimalField(**MONEY_DIGITS, default=ZERO, help_text="Before fees and funding.")
     fees = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     funding = models.DecimalField(**MONEY_DIGITS, default=ZERO, help_text="Positive was received.")
-    funded_until = models.DateTimeField(null=True, blank=True, help_text="World time up to which funding is booked.")
+    funded_until = models.DateTimeField(
+        null=True, blank=True, help_text="World time up to which funding is booked."
+    )
     run = models.PositiveIntegerField(default=1)
     opened_at = models.DateTimeField(default=utc_now)
     opened_world_at = models.DateTimeField()
@@ -56,12 +60,17 @@ class Position(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["portfolio", "underlying"], condition=~Q(status="closed"), name="one_open_position_per_underlying"
+                fields=["portfolio", "underlying"],
+                condition=~Q(status="closed"),
+                name="one_open_position_per_underlying",
             ),
             models.CheckConstraint(
-                condition=~Q(status="closed") | Q(quantity=0, cost=0, margin=0), name="position_closed_is_empty"
+                condition=~Q(status="closed") | Q(quantity=0, cost=0, margin=0),
+                name="position_closed_is_empty",
             ),
-            models.CheckConstraint(condition=~Q(policy="spot") | Q(quantity__gte=0), name="position_spot_never_short"),
+            models.CheckConstraint(
+                condition=~Q(policy="spot") | Q(quantity__gte=0), name="position_spot_never_short"
+            ),
             models.CheckConstraint(condition=Q(margin__gte=0), name="position_margin_not_negative"),
         ]
 
@@ -106,7 +115,9 @@ class SliceEntry(models.Model):
     realized_pnl = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     fee = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     funding = models.DecimalField(**MONEY_DIGITS, default=ZERO)
-    fill = models.ForeignKey(Fill, on_delete=models.PROTECT, null=True, blank=True, related_name="slice_entries")
+    fill = models.ForeignKey(
+        Fill, on_delete=models.PROTECT, null=True, blank=True, related_name="slice_entries"
+    )
     transfer_id = models.UUIDField(null=True, blank=True, help_text="Shared by the two sides of a transfer.")
     at = models.DateTimeField(default=utc_now)
     world_at = models.DateTimeField()
@@ -118,7 +129,9 @@ class SliceEntry(models.Model):
             models.UniqueConstraint(
                 fields=["slice", "fill"], condition=Q(fill__isnull=False), name="fill_once_per_slice"
             ),
-            models.CheckConstraint(condition=~Q(kind="fill") | Q(fill__isnull=False), name="fill_entry_names_its_fill"),
+            models.CheckConstraint(
+                condition=~Q(kind="fill") | Q(fill__isnull=False), name="fill_entry_names_its_fill"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -168,7 +181,9 @@ class ConflictRecord(models.Model):
         indexes = [models.Index(fields=["portfolio", "-id"], name="conflict_newest")]
         constraints = [
             models.UniqueConstraint(
-                fields=["portfolio", "underlying"], condition=Q(ended_at__isnull=True), name="one_standing_conflict"
+                fields=["portfolio", "underlying"],
+                condition=Q(ended_at__isnull=True),
+                name="one_standing_conflict",
             )
         ]
 
@@ -182,13 +197,17 @@ class Valuation(models.Model):
     ``unit_value`` = equity ÷ units starts at 1.
     """
 
-    portfolio = models.OneToOneField(Portfolio, on_delete=models.CASCADE, primary_key=True, related_name="valuation")
+    portfolio = models.OneToOneField(
+        Portfolio, on_delete=models.CASCADE, primary_key=True, related_name="valuation"
+    )
     equity = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     unit_value = models.DecimalField(max_digits=24, decimal_places=12, default=1)
     peak_equity = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     peak_unit_value = models.DecimalField(max_digits=24, decimal_places=12, default=1)
     peak_at = models.DateTimeField(null=True, blank=True)
-    day_start_at = models.DateTimeField(null=True, blank=True, help_text="World time of the UTC day's first valuation.")
+    day_start_at = models.DateTimeField(
+        null=True, blank=True, help_text="World time of the UTC day's first valuation."
+    )
     day_start_equity = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     day_start_unit_value = models.DecimalField(max_digits=24, decimal_places=12, default=1)
     day_start_deposits_net = models.DecimalField(**MONEY_DIGITS, default=ZERO)
@@ -214,7 +233,9 @@ class EquityPoint(models.Model):
         ordering = ["id"]
         indexes = [models.Index(fields=["portfolio", "run", "world_at"], name="equity_curve")]
         constraints = [
-            models.UniqueConstraint(fields=["portfolio", "run", "world_at"], name="equity_one_point_per_moment")
+            models.UniqueConstraint(
+                fields=["portfolio", "run", "world_at"], name="equity_one_point_per_moment"
+            )
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,10 @@ from core.clock import utc_now
 from core.decimals import MONEY_DIGITS
 from core.types import TraderKind
 
-KIND_CHOICES = [(TraderKind.HYPERLIQUID.value, "Hyperliquid wallet"), (TraderKind.REPLAY.value, "Recorded trader")]
+KIND_CHOICES = [
+    (TraderKind.HYPERLIQUID.value, "Hyperliquid wallet"),
+    (TraderKind.REPLAY.value, "Recorded trader"),
+]
 
 
 class Trader(models.Model):
@@ -30,7 +33,9 @@ class Trader(models.Model):
     name = models.CharField(max_length=80)
     monogram = models.CharField(max_length=2)
     detail = models.CharField(max_length=120, blank=True, default="")
-    note = models.CharField(max_length=400, blank=True, default="", help_text="What the reader must know of this record.")
+    note = models.CharField(
+        max_length=400, blank=True, default="", help_text="What the reader must know of this record."
+    )
     world = models.CharField(max_length=48)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True)
     created_at = models.DateTimeField(default=utc_now, editable=False)
@@ -61,7 +66,9 @@ class Trader(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["kind", "key", "world"], condition=models.Q(owner__isnull=True), name="trader_public_unique"
+                fields=["kind", "key", "world"],
+                condition=models.Q(owner__isnull=True),
+                name="trader_public_unique",
             ),
             models.UniqueConstraint(
                 fields=["owner", "kind", "key", "world"],
@@ -69,7 +76,8 @@ class Trader(models.Model):
                 name="trader_private_unique",
             ),
             models.CheckConstraint(
-                condition=models.Q(sync_interval_s__gte=10, sync_interval_s__lte=600), name="trader_interval_10s_to_10min"
+                condition=models.Q(sync_interval_s__gte=10, sync_interval_s__lte=600),
+                name="trader_interval_10s_to_10min",
             ),
         ]
 

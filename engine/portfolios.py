@@ -1,0 +1,167 @@
+"""Opening portfolios, changing their settings, and moving paper cash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import Portfolio, User
+from accounts.services import portfolio_create, portfolio_update
+from allocation import capital
+from allocation.models import BlockedUnderlying
+from core.decimals import plain
+from core.errors import InputError
+from core.instruments import is_code
+from core.types import ConflictRule
+from engine.decisions import DecisionNote, decision_store, world_time
+from engine.models import CycleState
+from engine.publishing import portfolio_changed
+from engine.wake import cycles_wake
+from execution.models import Order
+from positions.models import ConflictOverride, Position, Valuation
+from positions.valuation import portfolio_equity, valuations_update
+
+
+@transaction.atomic
+def portfolio_open(*, owner: User, initial_cash: Decimal, now: datetime, **fields: Any) -> Portfolio:
+    """Create a portfolio with paper cash in it, ready to follow traders.
+
+    :param fields: name, policy, risk_profile, conflict_rule, auto_rebalance as in ``portfolio_create``
+    :raises InputError: a field makes no sense
+    """
+    portfolio = portfolio_create(owner=owner, **fields)
+    capital.capital_open(portfolio=portfolio, amount=initial_cash, now=now, world_at=now)
+    CycleState.objects.create(portfolio=portfolio, next_at=now)
+    Valuation.objects.create(
+        portfolio=portfolio, equity=initial_cash, peak_equity=initial_cash, day_start_equity=initial_cash,
+        day_start_deposits_net=initial_cash,
+    )  # fmt: skip
+    return portfolio
+
+
+@transaction.atomic
+def portfolio_settings_save(
+    *,
+    portfolio: Portfolio,
+    now: datetime,
+    overrides: Mapping[str, str] | None = None,
+    blocked: list[str] | None = None,
+    **fields: Any,
+) -> Portfolio:
+    """Change a portfolio's settings; every target is placed anew under them.
+
+    :param overrides: conflict rule per underlying; replaces the stored ones when given
+    :param blocked: underlyings never to open; replaces the stored ones when given
+    :raises InputError: a field makes no sense, or the policy would change with something open
+    """
+    new_policy = fields.get("policy", portfolio.policy)
+    if new_policy != portfolio.policy and _has_open(portfolio_id=portfolio.pk):
+        raise InputError(
+            "The policy can change only while no position and no order is open. Close them first.",
+            field="policy",
+        )
+    portfolio_update(portfolio=portfolio, **fields)
+    if overrides is not None:
+        _overrides_save(portfolio=portfolio, overrides=overrides)
+    if blocked is not None:
+        _blocked_save(portfolio=portfolio, blocked=blocked)
+    decision_store(portfolio=portfolio, note=DecisionNote(kind="settings", text="Settings saved"), now=now)
+    cycles_wake(portfolio_ids=[portfolio.pk], now=now, why="settings saved", force_all=True)
+    portfolio_changed(portfolio_id=portfolio.pk)
+    return portfolio
+
+
+def cash_deposit(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime) -> None:
+    """Put paper cash in. ``key`` makes a repeated request harmless.
+
+    :raises InputError: the amount is not above zero, or the portfolio is not on paper
+    """
+    _cash_move(
+        portfolio=portfolio, move=capital.cash_deposit, text="Deposited", amount=amount, key=key, now=now
+    )
+
+
+def cash_withdraw(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime) -> None:
+    """Take paper cash out, at most what is free. ``key`` makes a repeated request harmless.
+
+    :raises InputError: more than is free, not above zero, or the portfolio is not on paper
+    """
+    _cash_move(
+        portfolio=portfolio, move=capital.cash_withdraw, text="Withdrew", amount=amount, key=key, now=now
+    )
+
+
+@transaction.atomic
+def cash_reset(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime) -> None:
+    """Start the paper account over with ``amount``; nothing may be open.
+
+    :raises InputError: a position or order is open, the amount makes no sense, or not on paper
+    """
+    if _has_open(portfolio_id=portfolio.pk):
+        raise InputError(
+            "Paper cash can be reset only while no position and no order is open. Close them first."
+        )
+    _cash_move(
+        portfolio=portfolio,
+        move=capital.cash_reset,
+        text="Reset paper cash to",
+        amount=amount,
+        key=key,
+        now=now,
+    )
+
+
+@transaction.atomic
+def _cash_move(
+    *, portfolio: Portfolio, move: Any, text: str, amount: Decimal, key: str, now: datetime
+) -> None:
+    world_at, _ = world_time(world_name=portfolio.world, now=now)
+    equity = portfolio_equity(portfolio=portfolio)
+    booked = move(portfolio=portfolio, amount=amount, equity=equity, key=key, now=now, world_at=world_at)
+    if not booked:
+        return
+    note = DecisionNote(kind="cash", text=f"{text} ${plain(amount)}")
+    decision_store(portfolio=portfolio, note=note, now=now)
+    valuations_update(portfolio_ids=[portfolio.pk], now=now)
+    cycles_wake(portfolio_ids=[portfolio.pk], now=now, why="cash moved")
+    portfolio_changed(portfolio_id=portfolio.pk)
+
+
+def _has_open(*, portfolio_id: int) -> bool:
+    return (
+        Position.objects.filter(portfolio_id=portfolio_id).exclude(status=Position.Status.CLOSED).exists()
+        or Order.objects.filter(portfolio_id=portfolio_id, status__in=Order.OPEN_STATUSES).exists()
+    )
+
+
+def _overrides_save(*, portfolio: Portfolio, overrides: Mapping[str, str]) -> None:
+    for underlying, rule in overrides.items():
+        _check_underlying(underlying, field="overrides")
+        if rule not in set(ConflictRule):
+            raise InputError(
+                f"“{rule}” is no conflict rule; choose combine, largest or first.", field="overrides"
+            )
+    ConflictOverride.objects.filter(portfolio=portfolio).exclude(underlying__in=overrides).delete()
+    for underlying, rule in overrides.items():
+        ConflictOverride.objects.update_or_create(
+            portfolio=portfolio, underlying=underlying, defaults={"rule": rule}
+        )
+
+
+def _blocked_save(*, portfolio: Portfolio, blocked: list[str]) -> None:
+    for underlying in blocked:
+        _check_underlying(underlying, field="blocked")
+    BlockedUnderlying.objects.filter(portfolio=portfolio).exclude(underlying__in=blocked).delete()
+    for underlying in blocked:
+        BlockedUnderlying.objects.get_or_create(portfolio=portfolio, underlying=underlying)
+
+
+def _check_underlying(underlying: str, *, field: str) -> None:
+    if not is_code(underlying):
+        raise InputError(
+            f"“{underlying}” is not an instrument name; write it like BTC or xyz:TSLA.", field=field
+        )

@@ -1,0 +1,212 @@
+"""The sections of a portfolio's view that come from its books: worth, capital, positions, orders."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from core.decimals import ONE, ZERO, plain
+from core.types import Policy, PositionSide
+from engine.view_context import ViewContext, iso, money, percent, ratio
+from execution.models import Order
+from positions.models import Position, PositionSlice
+from positions.valuation import liquidation_price
+
+Section = dict[str, dict[str, Any]]
+
+
+def portfolio_record(context: ViewContext) -> dict[str, Any]:
+    """Return what the portfolio is and in which world it lives."""
+    portfolio, world = context.portfolio, context.world
+    return {
+        "id": portfolio.pk,
+        "name": portfolio.name,
+        "mode": portfolio.mode,
+        "policy": portfolio.policy,
+        "risk_profile": portfolio.risk_profile,
+        "conflict_rule": portfolio.conflict_rule,
+        "auto_rebalance": portfolio.auto_rebalance,
+        "status": portfolio.status,
+        "status_reason": portfolio.status_reason,
+        "start_at": iso(portfolio.created_at),
+        "world": portfolio.world or None,
+        "world_label": world.label if world else None,
+        "world_anchor_at": iso(world.world_anchor_at) if world else None,
+        "anchored_at": iso(world.anchored_at) if world else None,
+        "world_end_at": iso(world.world_end_at) if world else None,
+        "world_speed": plain(world.speed) if world else None,
+        "run": context.run,
+        "price_note": world.price_note if world else "",
+    }
+
+
+def kpis_record(context: ViewContext) -> dict[str, Any]:
+    """Return worth, results and exposure. Percentages of results are per fund unit, free of deposits."""
+    valuation, capital = context.valuation, context.capital
+    equity = valuation.equity
+    gross, net = exposure(context)
+    day_flows = capital.deposits_net - valuation.day_start_deposits_net
+    return {
+        "equity": money(equity),
+        "peak_equity": money(valuation.peak_equity),
+        "peak_at": iso(valuation.peak_at),
+        "day_pnl": money(equity - valuation.day_start_equity - day_flows),
+        "day_pnl_pct": percent(_growth(valuation.unit_value, valuation.day_start_unit_value)),
+        "total_pnl": money(equity - capital.deposits_net),
+        "total_pnl_pct": percent(valuation.unit_value - ONE),
+        "gross": money(gross),
+        "net": money(net),
+        "exposure_pct": percent(ratio(gross, equity)),
+        "exposure_limit_pct": percent(context.limits.max_gross),
+        "drawdown_pct": percent(_growth(valuation.unit_value, valuation.peak_unit_value)),
+        "win_rate_pct": percent(ratio(Decimal(context.won_count), Decimal(context.closed_count))),
+        "closed_count": context.closed_count,
+        "deposits_net": money(capital.deposits_net),
+    }
+
+
+def _growth(now: Decimal, then: Decimal) -> Decimal | None:
+    """Return the relative change from ``then`` to ``now``."""
+    return now / then - ONE if then else None
+
+
+def exposure(context: ViewContext) -> tuple[Decimal, Decimal]:
+    """Return gross and net notional of the open positions at their last marks."""
+    notionals = [position_notional(context, position) for position in context.positions]
+    return sum((abs(n) for n in notionals), ZERO), sum(notionals, ZERO)
+
+
+def position_notional(context: ViewContext, position: Position) -> Decimal:
+    """Return a position's signed notional; at cost where there is no mark yet."""
+    mark = context.mark_price(position.instrument_id)
+    return position.cost if mark is None else position.quantity * mark
+
+
+def capital_record(context: ViewContext) -> dict[str, Any]:
+    """Return the capital account; its parts add up by constraint (ALL-5)."""
+    capital = context.capital
+    total = capital.cash + capital.deployed
+    return {
+        "total": money(total),
+        "cash": money(capital.cash),
+        "free": money(capital.free),
+        "reserved": money(capital.reserved),
+        "committed": money(capital.committed),
+        "deployed": money(capital.deployed),
+        "deficit": money(capital.deficit),
+        "allocated": money(total - capital.free),
+    }
+
+
+def health_record(context: ViewContext) -> dict[str, Any]:
+    """Return how fresh prices and traders are, and when the cycle last ran."""
+    marks = context.marks.values()
+    degraded = [f for f in context.current if f.trader.status in {"degraded", "stale"}]
+    return {
+        "marks_received_at": iso(min((mark.received_at for mark in marks), default=None)),
+        "marks_stale": any(context.mark_is_stale(position.instrument_id) for position in context.positions),
+        "traders_degraded": len(degraded),
+        "last_cycle_at": iso(context.cycle.ran_at),
+        "next_cycle_at": iso(context.cycle.next_at),
+        "cycle_error": context.cycle.error,
+    }
+
+
+def positions_section(context: ViewContext) -> Section:
+    """Return the open positions, each with a slice per trader."""
+    working: dict[str, int] = {}
+    for order in context.orders:
+        working[order.underlying] = working.get(order.underlying, 0) + 1
+    return {
+        str(position.pk): {
+            **_position(context, position),
+            "working_orders": working.get(position.underlying, 0),
+        }
+        for position in context.positions
+    }
+
+
+def _position(context: ViewContext, position: Position) -> dict[str, Any]:
+    mark = context.marks.get(position.instrument_id)
+    price = mark.price if mark else None
+    unrealized = None if price is None else position.quantity * price - position.cost
+    notional = abs(position_notional(context, position))
+    basis = abs(position.cost)
+    liquidation = None
+    if position.policy == Policy.PERP:
+        liquidation = liquidation_price(
+            quantity=position.quantity,
+            mark=price,
+            equity=context.valuation.equity,
+            max_leverage=position.instrument.max_leverage,
+        )
+    return {
+        "id": position.pk,
+        "code": position.instrument_id,
+        "underlying": position.underlying,
+        "side": side_of(position.quantity),
+        "status": position.status,
+        "quantity": plain(position.quantity),
+        "notional": money(notional),
+        "share_pct": percent(ratio(notional, context.valuation.equity)),
+        "entry_price": money(ratio(position.cost, position.quantity)),
+        "mark_price": money(price),
+        "mark_at": iso(mark.quoted_at) if mark else None,
+        "mark_stale": context.mark_is_stale(position.instrument_id),
+        "unrealized_pnl": money(unrealized),
+        "unrealized_pct": percent(None if unrealized is None else ratio(unrealized, basis)),
+        "realized_pnl": money(position.realized_pnl),
+        "fees": money(position.fees),
+        "funding": money(position.funding),
+        "leverage": money(ratio(ONE, position.margin_rate)) if position.policy == Policy.PERP else "1",
+        "liquidation_price": money(liquidation),
+        "opened_at": iso(position.opened_world_at),
+        "slices": [
+            _slice(context, position, part, price)
+            for part in sorted(position.slices.all(), key=lambda s: -abs(s.quantity))
+            if part.quantity
+        ],
+    }
+
+
+def _slice(
+    context: ViewContext, position: Position, part: PositionSlice, price: Decimal | None
+) -> dict[str, Any]:
+    whole = abs(position.quantity) or sum((abs(s.quantity) for s in position.slices.all()), ZERO) / 2
+    sign = -ONE if position.quantity < 0 else ONE
+    return {
+        **context.trader_chip(part.follow_id),
+        "quantity": plain(part.quantity),
+        "share_pct": percent(ratio(part.quantity * sign, whole)),
+        "unrealized_pnl": money(None if price is None else part.quantity * price - part.cost),
+        "realized_pnl": money(part.realized_pnl - part.fees + part.funding),
+    }
+
+
+def side_of(quantity: Decimal) -> str:
+    """Name the side of a signed quantity."""
+    if quantity == 0:
+        return PositionSide.FLAT.value
+    return PositionSide.LONG.value if quantity > 0 else PositionSide.SHORT.value
+
+
+def orders_section(context: ViewContext) -> Section:
+    """Return the orders that still work at the venue, or whose outcome is unknown."""
+    return {str(order.pk): _order(order) for order in context.orders}
+
+
+def _order(order: Order) -> dict[str, Any]:
+    return {
+        "id": order.pk,
+        "code": order.instrument_id,
+        "side": order.side,
+        "quantity": plain(order.quantity),
+        "filled_quantity": plain(order.filled_quantity),
+        "limit_price": money(order.limit_price),
+        "average_price": money(ratio(order.filled_notional, order.filled_quantity)),
+        "status": order.status,
+        "purpose": order.purpose,
+        "reduce_only": order.reduce_only,
+        "created_at": iso(order.created_at),
+        "expires_at": iso(order.expires_at),
+    }

@@ -1,0 +1,186 @@
+"""Everything a portfolio's view is made of, read once, and the small formatters it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.db.models import Count, F, Q, Sum
+
+from accounts.models import Portfolio
+from allocation.domain.limits import Limits, limits_of
+from allocation.models import CapitalAccount, Follow
+from core.decimals import ZERO, plain
+from engine.models import CycleState, Decision
+from execution.models import Order
+from markets.models import Mark, World
+from positions.models import ConflictRecord, Position, PositionSlice, Valuation
+from traders.models import Trader
+from traders.selectors import TraderStats, traders_stats
+
+ACTIVITY_LENGTH: Final = 30
+MARK_STALE_AFTER: Final = timedelta(seconds=15)
+HUNDRED: Final = Decimal(100)
+CENT: Final = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class FollowTotals:
+    """P&L of one follow over all its slices, ever: realized net of fees, funding included."""
+
+    realized_net: Decimal = ZERO
+    open_positions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewContext:
+    """One consistent reading of a portfolio."""
+
+    now: datetime
+    portfolio: Portfolio
+    world: World | None
+    world_at: datetime
+    capital: CapitalAccount
+    valuation: Valuation
+    cycle: CycleState
+    limits: Limits
+    follows: Mapping[int, Follow]  # removed ones included, since old slices and decisions name them
+    current: tuple[Follow, ...]  # not removed, in order
+    stats: Mapping[int, TraderStats]
+    totals: Mapping[int | None, FollowTotals]
+    positions: tuple[Position, ...]
+    marks: Mapping[str, Mark]
+    orders: tuple[Order, ...]
+    conflicts: tuple[ConflictRecord, ...]
+    decisions: tuple[Decision, ...]
+    closed_count: int
+    won_count: int
+
+    @property
+    def run(self) -> int:
+        """The run of the portfolio's world."""
+        return self.world.run if self.world else 1
+
+    def mark_price(self, code: str) -> Decimal | None:
+        """Return the last price of an instrument in the portfolio's world, None when there is none."""
+        mark = self.marks.get(code)
+        return mark.price if mark else None
+
+    def mark_is_stale(self, code: str) -> bool:
+        """Tell whether an instrument has no mark of the last 15 seconds."""
+        mark = self.marks.get(code)
+        return mark is None or self.now - mark.received_at > MARK_STALE_AFTER
+
+    def trader_chip(self, follow_id: int | None) -> dict[str, object]:
+        """Return how a trader is named in a chip; the owner's own part has no follow."""
+        follow = self.follows.get(follow_id) if follow_id is not None else None
+        if follow is None:
+            return {"follow_id": None, "monogram": "ME", "hue": 0}
+        return {"follow_id": follow.pk, "monogram": follow.trader.monogram, "hue": follow.hue}
+
+
+def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
+    """Read everything the view needs, in a constant number of queries."""
+    world = World.objects.filter(pk=portfolio.world).first() if portfolio.world else None
+    follows = {
+        f.pk: f for f in Follow.objects.filter(portfolio=portfolio).select_related("trader__latest_snapshot")
+    }
+    current = tuple(
+        sorted(
+            (f for f in follows.values() if f.status != Follow.Status.REMOVED), key=lambda f: (f.place, f.pk)
+        )
+    )
+    positions = tuple(
+        Position.objects.filter(portfolio=portfolio)
+        .exclude(status=Position.Status.CLOSED)
+        .select_related("instrument")
+        .prefetch_related("slices")
+        .order_by("id")
+    )
+    closed = _closed_counts(portfolio)
+    return ViewContext(
+        now=now,
+        portfolio=portfolio,
+        world=world,
+        world_at=world.clock().at(now) if world else now,
+        capital=CapitalAccount.objects.get(portfolio=portfolio),
+        valuation=Valuation.objects.get(portfolio=portfolio),
+        cycle=CycleState.objects.get(portfolio=portfolio),
+        limits=limits_of(profile=portfolio.risk_profile),
+        follows=follows,
+        current=current,
+        stats=traders_stats(trader_ids=[f.trader_id for f in current], now=now),
+        totals=_follow_totals(portfolio),
+        positions=positions,
+        marks=_marks_of(portfolio, positions),
+        orders=tuple(
+            Order.objects.filter(portfolio=portfolio, status__in=Order.OPEN_STATUSES).order_by("id")
+        ),
+        conflicts=tuple(
+            ConflictRecord.objects.filter(portfolio=portfolio, ended_at__isnull=True).order_by("-id")
+        ),
+        decisions=tuple(
+            Decision.objects.filter(portfolio=portfolio)
+            .prefetch_related("follows")
+            .order_by("-id")[:ACTIVITY_LENGTH]
+        ),
+        closed_count=closed["closed"],
+        won_count=closed["won"],
+    )
+
+
+def _marks_of(portfolio: Portfolio, positions: tuple[Position, ...]) -> dict[str, Mark]:
+    codes = {position.instrument_id for position in positions}
+    return {
+        m.instrument_id: m for m in Mark.objects.filter(world_id=portfolio.world, instrument_id__in=codes)
+    }
+
+
+def _closed_counts(portfolio: Portfolio) -> dict[str, int]:
+    """Count closed positions, and those closed with a gain after fees and funding."""
+    return Position.objects.filter(portfolio=portfolio, status=Position.Status.CLOSED).aggregate(
+        closed=Count("pk"), won=Count("pk", filter=Q(realized_pnl__gt=F("fees") - F("funding")))
+    )
+
+
+def _follow_totals(portfolio: Portfolio) -> dict[int | None, FollowTotals]:
+    """Sum each follow's slices over all positions, closed ones included."""
+    rows = (
+        PositionSlice.objects.filter(position__portfolio=portfolio)
+        .values("follow_id")
+        .annotate(
+            net=Sum(F("realized_pnl") - F("fees") + F("funding")),
+            open_count=Count("pk", filter=~Q(quantity=0)),
+        )
+    )
+    return {row["follow_id"]: FollowTotals(row["net"], row["open_count"]) for row in rows}
+
+
+def money(value: Decimal | None) -> str | None:
+    """Write an amount with all its places but no trailing zeros."""
+    return None if value is None else plain(value)
+
+
+def percent(value: Decimal | None) -> str | None:
+    """Write a fraction as percent points to two places ("0.0253" → "2.53")."""
+    return None if value is None else str((value * HUNDRED).quantize(CENT))
+
+
+def ratio(part: Decimal, whole: Decimal) -> Decimal | None:
+    """Return part ÷ whole, None where there is no whole."""
+    return part / whole if whole else None
+
+
+def iso(at: datetime | None) -> str | None:
+    """Write a time as ISO-8601 UTC to the millisecond."""
+    return (
+        None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+
+
+def short_key(trader: Trader) -> str:
+    """Return a wallet address shortened for display, or the recorded trader's name."""
+    return f"{trader.key[:6]}…{trader.key[-4:]}" if trader.key.startswith("0x") else trader.key

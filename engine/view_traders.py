@@ -1,0 +1,134 @@
+"""The sections of a portfolio's view about its traders: their cards, conflicts, curve and activity."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+from allocation.models import Follow
+from core.decimals import ZERO, plain
+from engine.models import Decision
+from engine.view_context import FollowTotals, ViewContext, iso, money, percent, ratio, short_key
+from positions.models import ConflictRecord
+
+Section = dict[str, dict[str, Any]]
+
+
+def traders_section(context: ViewContext) -> Section:
+    """Return a card per followed trader: their own result, our result with them, and how fresh it is."""
+    unrealized = _unrealized_by_follow(context)
+    return {str(follow.pk): _trader(context, follow, unrealized[follow.pk]) for follow in context.current}
+
+
+def _unrealized_by_follow(context: ViewContext) -> defaultdict[int | None, Decimal]:
+    result: defaultdict[int | None, Decimal] = defaultdict(lambda: ZERO)
+    for position in context.positions:
+        price = context.mark_price(position.instrument_id)
+        if price is not None:
+            for part in position.slices.all():
+                result[part.follow_id] += part.quantity * price - part.cost
+    return result
+
+
+def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[str, Any]:
+    trader, snapshot = follow.trader, follow.trader.latest_snapshot
+    stats = context.stats[trader.pk]
+    totals = context.totals.get(follow.pk, FollowTotals())
+    assigned = follow.weight * context.valuation.equity
+    pnl = totals.realized_net + unrealized
+    gross = _gross(snapshot.positions) if snapshot else None
+    return {
+        "follow_id": follow.pk,
+        "trader_id": trader.pk,
+        "name": trader.name,
+        "monogram": trader.monogram,
+        "hue": follow.hue,
+        "order": follow.place,
+        "kind": trader.kind,
+        "detail": trader.detail or short_key(trader),
+        "key": trader.key,
+        "note": trader.note,
+        "follow_status": follow.status,
+        "sync_status": trader.status,
+        "weight_pct": percent(follow.weight),
+        "assigned": money(assigned),
+        "equity": money(snapshot.equity) if snapshot else None,
+        "total_pnl": money(pnl),
+        "total_pnl_pct": percent(ratio(pnl, assigned)),
+        "our_positions": totals.open_positions,
+        "trader_return_pct": percent(stats.total_return),
+        "day_return_pct": percent(stats.day_return),
+        "max_drawdown_pct": percent(stats.max_drawdown),
+        "exposure": None if gross is None or not snapshot else _times(ratio(gross, snapshot.equity)),
+        "position_count": len(snapshot.positions) if snapshot else 0,
+        "synced_at": iso(trader.synced_at),
+        "next_sync_at": iso(trader.next_sync_at),
+        "failing_since": iso(trader.failing_since),
+        "error": trader.last_error if trader.failing_since else "",
+        "error_rate_pct": percent(stats.error_rate),
+        "sparkline": stats.sparkline,
+    }
+
+
+def _gross(positions: list[dict[str, Any]]) -> Decimal:
+    return sum((abs(Decimal(p["quantity"]) * Decimal(p["mark_price"])) for p in positions), ZERO)
+
+
+def _times(value: Decimal | None) -> str | None:
+    return None if value is None else str(value.quantize(Decimal("0.01")))
+
+
+def conflicts_section(context: ViewContext) -> Section:
+    """Return the conflicts that stand now, newest first."""
+    return {str(record.pk): _conflict(context, record) for record in context.conflicts}
+
+
+def _conflict(context: ViewContext, record: ConflictRecord) -> dict[str, Any]:
+    return {
+        "id": record.pk,
+        "underlying": record.underlying,
+        "kind": record.kind,
+        "rule": record.rule,
+        "before": plain(record.before_quantity),
+        "after": plain(record.after_quantity),
+        "after_notional": money(record.after_notional),
+        "mark_price": money(record.mark_price),
+        "capped_reason": record.capped_reason,
+        "at": iso(record.at),
+        "world_at": iso(record.world_at),
+        "holders": [{**holder, **context.trader_chip(holder["follow_id"])} for holder in record.holders],
+    }
+
+
+def curve_record(context: ViewContext) -> dict[str, Any]:
+    """Return the newest point of the equity curves; ``at`` is world time."""
+    return {
+        "at": iso(context.valuation.world_at),
+        "run": context.run,
+        "portfolio": money(context.valuation.equity),
+        "unit_value": plain(context.valuation.unit_value),
+        "traders": {
+            str(follow.pk): money(follow.trader.latest_snapshot.equity)
+            for follow in context.current
+            if follow.trader.latest_snapshot is not None
+        },
+    }
+
+
+def activity_section(context: ViewContext) -> Section:
+    """Return the newest decisions and events, newest first."""
+    return {str(decision.pk): _activity(decision) for decision in context.decisions}
+
+
+def _activity(decision: Decision) -> dict[str, Any]:
+    return {
+        "id": decision.pk,
+        "at": iso(decision.at),
+        "world_at": iso(decision.world_at),
+        "kind": decision.kind,
+        "underlying": decision.underlying,
+        "text": decision.text,
+        "detail": decision.reason,
+        "follow_ids": sorted(follow.pk for follow in decision.follows.all()),
+    }
