@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                 ('trader_quantity', models.DecimalField(decimal_places=12, default=Decimal('0'), max_digits=36)),
                 ('ignored_quantity', models.DecimalField(decimal_places=12, default=Decimal('0'), max_digits=36)),
                 ('target_notional', models.DecimalField(decimal_places=8, default=Decimal('0'), max_digits=28)),
+                ('target_quantity', models.DecimalField(decimal_places=12, default=Decimal('0'), help_text='Signed quantity its slice was last sent toward, after rule and limits.', max_digits=36)),
                 ('updated_at', models.DateTimeField(default=core.clock.utc_now)),
                 ('follow', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='legs', to='allocation.follow')),
             ],
