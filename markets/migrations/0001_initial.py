@@ -6,64 +6,104 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Instrument',
+            name="Instrument",
             fields=[
-                ('code', models.CharField(max_length=48, primary_key=True, serialize=False)),
-                ('underlying', models.CharField(db_index=True, max_length=48)),
-                ('multiplier', models.DecimalField(decimal_places=6, default=1, max_digits=18)),
-                ('quantity_step', models.DecimalField(decimal_places=12, max_digits=36)),
-                ('price_places', models.PositiveSmallIntegerField()),
-                ('price_digits', models.PositiveSmallIntegerField(default=5)),
-                ('min_notional', models.DecimalField(decimal_places=2, default=10, max_digits=18)),
-                ('max_leverage', models.PositiveSmallIntegerField(default=20)),
-                ('quote', models.CharField(default='USD', max_length=8)),
-                ('funding_rate_hourly', models.DecimalField(decimal_places=10, default='0.0000125', help_text="Fraction of notional that longs pay shorts each hour; default: Hyperliquid's interest part, 0.01 % per 8 h.", max_digits=12)),
-                ('source_note', models.CharField(blank=True, default='', max_length=200)),
+                ("code", models.CharField(max_length=48, primary_key=True, serialize=False)),
+                ("underlying", models.CharField(db_index=True, max_length=48)),
+                ("multiplier", models.DecimalField(decimal_places=6, default=1, max_digits=18)),
+                ("quantity_step", models.DecimalField(decimal_places=12, max_digits=36)),
+                ("price_places", models.PositiveSmallIntegerField()),
+                ("price_digits", models.PositiveSmallIntegerField(default=5)),
+                ("min_notional", models.DecimalField(decimal_places=2, default=10, max_digits=18)),
+                ("max_leverage", models.PositiveSmallIntegerField(default=20)),
+                ("quote", models.CharField(default="USD", max_length=8)),
+                (
+                    "funding_rate_hourly",
+                    models.DecimalField(
+                        decimal_places=10,
+                        default="0.0000125",
+                        help_text="Fraction of notional that longs pay shorts each hour; default: Hyperliquid's interest part, 0.01 % per 8 h.",
+                        max_digits=12,
+                    ),
+                ),
+                ("source_note", models.CharField(blank=True, default="", max_length=200)),
             ],
             options={
-                'ordering': ['code'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('quantity_step__gt', 0)), name='instrument_step_positive'), models.CheckConstraint(condition=models.Q(('max_leverage__gte', 1)), name='instrument_leverage_positive')],
+                "ordering": ["code"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("quantity_step__gt", 0)), name="instrument_step_positive"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("max_leverage__gte", 1)), name="instrument_leverage_positive"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='World',
+            name="World",
             fields=[
-                ('name', models.CharField(max_length=48, primary_key=True, serialize=False)),
-                ('label', models.CharField(max_length=80)),
-                ('price_note', models.CharField(blank=True, default='', max_length=240)),
-                ('run', models.PositiveIntegerField(default=1)),
-                ('anchored_at', models.DateTimeField()),
-                ('world_anchor_at', models.DateTimeField()),
-                ('world_start_at', models.DateTimeField()),
-                ('world_end_at', models.DateTimeField(blank=True, null=True)),
-                ('speed', models.DecimalField(decimal_places=3, default=1, max_digits=10)),
-                ('loops', models.BooleanField(default=True)),
+                ("name", models.CharField(max_length=48, primary_key=True, serialize=False)),
+                ("label", models.CharField(max_length=80)),
+                ("price_note", models.CharField(blank=True, default="", max_length=240)),
+                ("run", models.PositiveIntegerField(default=1)),
+                ("anchored_at", models.DateTimeField()),
+                ("world_anchor_at", models.DateTimeField()),
+                ("world_start_at", models.DateTimeField()),
+                ("world_end_at", models.DateTimeField(blank=True, null=True)),
+                ("speed", models.DecimalField(decimal_places=3, default=1, max_digits=10)),
+                ("loops", models.BooleanField(default=True)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('speed__gt', 0)), name='world_speed_positive')],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("speed__gt", 0)), name="world_speed_positive")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Mark',
+            name="Mark",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('price', models.DecimalField(decimal_places=12, max_digits=28)),
-                ('run', models.PositiveIntegerField(default=1)),
-                ('quoted_at', models.DateTimeField(help_text='World time of the quote.')),
-                ('received_at', models.DateTimeField(default=core.clock.utc_now, help_text='Wall time at which the quote reached us.')),
-                ('instrument', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='marks', to='markets.instrument')),
-                ('world', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='marks', to='markets.world')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("price", models.DecimalField(decimal_places=12, max_digits=28)),
+                ("run", models.PositiveIntegerField(default=1)),
+                ("quoted_at", models.DateTimeField(help_text="World time of the quote.")),
+                (
+                    "received_at",
+                    models.DateTimeField(
+                        default=core.clock.utc_now, help_text="Wall time at which the quote reached us."
+                    ),
+                ),
+                (
+                    "instrument",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="marks",
+                        to="markets.instrument",
+                    ),
+                ),
+                (
+                    "world",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="marks", to="markets.world"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('world', 'instrument'), name='mark_unique_per_world'), models.CheckConstraint(condition=models.Q(('price__gt', 0)), name='mark_price_positive')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("world", "instrument"), name="mark_unique_per_world"),
+                    models.CheckConstraint(condition=models.Q(("price__gt", 0)), name="mark_price_positive"),
+                ],
             },
         ),
     ]
