@@ -1,0 +1,59 @@
+"""The Celery app: `celery -A portfolio_site worker|beat`.
+
+A task's name begins with its queue (`sync.`, `plan.`, `orders.`, `upkeep.`) and is routed by it. The schedule is
+each app's own: `engine/schedule.py` holds `BEAT_SCHEDULE`.
+"""
+
+import os
+from typing import Any
+
+import redis
+from celery import Celery, bootsteps
+from django.conf import settings
+from django_structlog.celery.steps import DjangoStructLogInitStep
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portfolio_site.settings")
+
+HEARTBEAT_EVERY_S = 5.0
+HEARTBEAT_LIFETIME_S = 20
+HEARTBEAT_KEY = "ensemble:worker:"
+
+app = Celery("ensemble")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.steps["worker"].add(DjangoStructLogInitStep)
+
+
+class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Keep a key in Redis alive while this worker's main loop turns; `/readyz` reads it."""
+
+    requires = {"celery.worker.components:Timer"}
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._timer_entry: Any = None
+        self._client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+
+    def start(self, worker: Any) -> None:
+        """Beat now and every few seconds."""
+        self._beat(worker)
+        self._timer_entry = worker.timer.call_repeatedly(HEARTBEAT_EVERY_S, self._beat, (worker,))
+
+    def stop(self, worker: Any) -> None:
+        """Take the key away: a worker that ends in order is gone at once."""
+        if self._timer_entry is not None:
+            self._timer_entry.cancel()
+        self._attempt("delete", HEARTBEAT_KEY + worker.hostname)
+
+    def _beat(self, worker: Any) -> None:
+        self._attempt("set", HEARTBEAT_KEY + worker.hostname, "alive", ex=HEARTBEAT_LIFETIME_S)
+
+    def _attempt(self, command: str, *args: Any, **kwargs: Any) -> None:
+        try:
+            getattr(self._client, command)(*args, **kwargs)
+        except redis.RedisError as error:
+            # Redis is away: the consumer says so and reconnects; the missing key is the truth meanwhile.
+            app.log.get_default_logger().warning("heartbeat not written: %s", error)
+
+
+app.steps["worker"].add(HeartbeatStep)

@@ -1,0 +1,69 @@
+"""Django system checks: settings that are allowed but unwise are said once, at every start.
+
+Wrong values never get here, `portfolio_site.config` refuses them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from portfolio_site.secret import SECRET_LENGTH_MIN
+
+
+@register(Tags.security)
+def secret_key_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse a secret key that could be guessed."""
+    if len(settings.SECRET_KEY) >= SECRET_LENGTH_MIN:
+        return []
+    return [
+        Error(
+            f"SECRET_KEY has {len(settings.SECRET_KEY)} characters; sessions signed with it could be forged.",
+            hint=f"Use at least {SECRET_LENGTH_MIN} random characters, or leave it out and one is made.",
+            id="site.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def public_host_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn where the site answers the open network without https, or with DEBUG on."""
+    local = {"localhost", "127.0.0.1", "[::1]", "testserver"}
+    public = sorted(set(settings.ALLOWED_HOSTS) - local)
+    if not public:
+        return []
+    messages: list[CheckMessage] = []
+    if not settings.HTTPS:
+        messages.append(
+            Warning(
+                f"The site answers for {', '.join(public)} without HTTPS; cookies can be read on the way.",
+                hint="Put a TLS proxy in front and set HTTPS=true.",
+                id="site.W001",
+            )
+        )
+    if settings.DEBUG:
+        messages.append(
+            Warning(
+                f"DEBUG is on while the site answers for {', '.join(public)}; errors show the code and settings.",
+                hint="Set DEBUG=false.",
+                id="site.W002",
+            )
+        )
+    return messages
+
+
+@register()
+def timing_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn about times that defeat each other."""
+    if settings.POSITION_CACHE_SECONDS < settings.SYNC_INTERVAL_SECONDS:
+        return []
+    return [
+        Warning(
+            f"POSITION_CACHE_SECONDS ({settings.POSITION_CACHE_SECONDS}) is not below SYNC_INTERVAL_SECONDS "
+            f"({settings.SYNC_INTERVAL_SECONDS}): every other sync would read the cache and see no change.",
+            hint="Make the cache shorter than the interval.",
+            id="site.W003",
+        )
+    ]

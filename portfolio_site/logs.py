@@ -1,0 +1,60 @@
+"""Logging: every line, ours or a library's, goes through structlog to stderr with time, level and context."""
+
+from typing import Any
+
+import structlog
+
+SHARED_PROCESSORS: tuple[Any, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.ExtraAdder(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+)
+
+
+def structlog_configure() -> None:
+    """Send structlog's own loggers through the standard library, so one handler sees everything."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *SHARED_PROCESSORS,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def logging_config(*, format_name: str, level: str) -> dict[str, Any]:
+    """Return the `LOGGING` setting.
+
+    :param format_name: `json` (one object a line) or `console` (for people)
+    :param level: lowest level written, such as `INFO`
+    """
+    if format_name == "json":
+        renderers: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        renderers = [structlog.dev.ConsoleRenderer(colors=False)]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+                "foreign_pre_chain": list(SHARED_PROCESSORS),
+            },
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Each request is told once, by django_structlog; these would tell it again.
+            "django.server": {"level": "WARNING"},
+            "uvicorn.access": {"level": "WARNING"},
+            # A lost connection is retried and said once by Celery's consumer.
+            "celery.redirected": {"level": "WARNING"},
+        },
+    }

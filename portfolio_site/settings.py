@@ -1,0 +1,241 @@
+"""Django settings. Every value a deployment may change is an environment variable, read and checked here
+and described in docs/configuration.md; a wrong one stops the start with a sentence."""
+
+import os
+
+import environ
+
+from portfolio_site.config import (
+    BASE_DIR,
+    EnvironmentReader,
+    broker_url_from,
+    embedded_database_url,
+    embedded_redis_url,
+    environment_load,
+    var_dir_from,
+)
+from portfolio_site.logs import logging_config, structlog_configure
+from portfolio_site.secret import secret_key_load
+
+environment_load()
+VAR_DIR = var_dir_from(environment=os.environ)
+read = EnvironmentReader(environment=os.environ)
+read.text("VAR_DIR", "var")
+
+# ---------------------------------------------------------------- server
+PORT = read.whole("PORT", 8000, low=1, high=65535)
+DEBUG = read.flag("DEBUG", default=False)
+SECRET_KEY = read.text("SECRET_KEY", "") or secret_key_load(path=VAR_DIR / "secret_key")
+ALLOWED_HOSTS = read.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = read.words("CSRF_TRUSTED_ORIGINS", "")
+HTTPS = read.flag("HTTPS", default=False)  # pages are reached by https: secure cookies, strict transport
+LOG_LEVEL = read.choice("LOG_LEVEL", "INFO", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = read.choice("LOG_FORMAT", "console", allowed=("console", "json"))
+DATABASE_URL = read.text("DATABASE_URL", "") or embedded_database_url(var_dir=VAR_DIR)
+DATABASE_POOL = read.flag("DATABASE_POOL", default=False)  # asgi.py turns it on for the web process
+DATABASE_POOL_MAX = read.whole("DATABASE_POOL_MAX", 10, low=1, high=200)
+REDIS_URL = read.text("REDIS_URL", "") or embedded_redis_url(var_dir=VAR_DIR)
+EMAIL_URL = read.text("EMAIL_URL", "consolemail://")
+DEFAULT_FROM_EMAIL = read.text("DEFAULT_FROM_EMAIL", "ensemble@localhost")
+
+# ---------------------------------------------------------------- the product (SPEC.md, CFG-1)
+INITIAL_PORTFOLIO_VALUE = read.number("INITIAL_PORTFOLIO_VALUE", "10000", low="1", high="1000000000")
+SYNC_INTERVAL_SECONDS = read.whole("SYNC_INTERVAL_SECONDS", 60, low=10, high=600)
+POSITION_CACHE_SECONDS = read.whole("POSITION_CACHE_SECONDS", 10, low=0, high=600)
+SNAPSHOT_RETENTION_DAYS = read.whole("SNAPSHOT_RETENTION_DAYS", 90, low=1, high=3650)
+RESERVATION_TIMEOUT_SECONDS = read.whole("RESERVATION_TIMEOUT_SECONDS", 30, low=1, high=3600)
+MARK_STALE_SECONDS = read.whole("MARK_STALE_SECONDS", 15, low=1, high=3600)
+DRIFT_THRESHOLD_PCT = read.number("DRIFT_THRESHOLD_PCT", "10", low="0.1", high="100")
+ENTRY_LIMIT_BPS = read.number("ENTRY_LIMIT_BPS", "10", low="0", high="1000")
+ENTRY_LIFETIME_SECONDS = read.whole("ENTRY_LIFETIME_SECONDS", 60, low=1, high=3600)
+REPLAY_SPEED = read.number("REPLAY_SPEED", "600", low="1", high="100000")
+PAPER_FEE_BPS = read.number("PAPER_FEE_BPS", "4.5", low="0", high="1000")
+PAPER_SLIPPAGE_BPS = read.number("PAPER_SLIPPAGE_BPS", "2", low="0", high="1000")
+PAPER_LATENCY_MS = read.whole("PAPER_LATENCY_MS", 250, low=0, high=60000)
+HYPERLIQUID_URL = read.text("HYPERLIQUID_URL", "https://api.hyperliquid.xyz").rstrip("/")
+HYPERLIQUID_WEIGHT_PER_MINUTE = read.whole("HYPERLIQUID_WEIGHT_PER_MINUTE", 1200, low=20, high=100000)
+
+read.problems_raise()
+
+# ---------------------------------------------------------------- Django
+OWN_APPS = [
+    name
+    for name in (
+        "accounts",
+        "markets",
+        "traders",
+        "allocation",
+        "execution",
+        "positions",
+        "engine",
+        "dashboard",
+        "api",
+    )
+    if (BASE_DIR / name / "apps.py").exists()
+]
+INSTALLED_APPS = [
+    "portfolio_site",
+    *OWN_APPS,
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "channels",
+    "rest_framework",
+    "knox",
+    "django_filters",
+    "allauth",
+    "allauth.account",
+    "django_structlog",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "portfolio_site.middleware.ContentSecurityPolicy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+]
+ROOT_URLCONF = "portfolio_site.urls"
+ASGI_APPLICATION = "portfolio_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+# A connection is handed back after each request or task: kept ones leak under ASGI. The pool makes that cheap in
+# the web process; a Celery child has one task at a time and would rebuild the pool around each.
+DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL) | {"CONN_MAX_AGE": 0}}
+if DATABASE_POOL:
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
+        "min_size": 1,
+        "max_size": DATABASE_POOL_MAX,
+        "timeout": 10,
+    }
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+    },
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "ensemble"},
+    },
+}
+locals().update(environ.Env.email_url_config(EMAIL_URL))
+
+# ---------------------------------------------------------------- files
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # served from where they lie: nothing to collect before a start
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+# ---------------------------------------------------------------- people and safety
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+SESSION_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
+    "PAGE_SIZE": 50,
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+
+# ---------------------------------------------------------------- background work
+CELERY_BROKER_URL = broker_url_from(redis_url=REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# With the defaults a worker was still deaf a minute after a half-open connection had ended.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 300,
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+CELERY_TASK_DEFAULT_QUEUE = "upkeep"
+CELERY_TASK_ROUTES = {f"{queue}.*": {"queue": queue} for queue in ("sync", "plan", "orders", "upkeep")}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "run" / "beat-schedule")
+
+# ---------------------------------------------------------------- logs
+structlog_configure()
+LOGGING = logging_config(format_name=LOG_FORMAT, level=LOG_LEVEL)
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10  # DEBUG: the end of a request says all that its start does
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
