@@ -1,0 +1,16 @@
+"""When beat wakes what. Every entry expires before it would pile up behind a busy worker."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
+    "read traders that are due": {"task": "sync.shards", "schedule": 1.0, "options": {"expires": 2}},
+    "plan portfolios that are due": {"task": "plan.due", "schedule": 1.0, "options": {"expires": 2}},
+    "work open orders": {"task": "orders.work", "schedule": 1.0, "options": {"expires": 2}},
+    "value portfolios": {"task": "upkeep.value", "schedule": 2.0, "options": {"expires": 4}},
+    "charge funding": {"task": "upkeep.fund", "schedule": 5.0, "options": {"expires": 10}},
+    "expire reservations": {"task": "upkeep.expire_reservations", "schedule": 5.0, "options": {"expires": 10}},
+    "prune old reads": {"task": "upkeep.prune", "schedule": 3600.0, "options": {"expires": 3600}},
+    "audit the books": {"task": "upkeep.audit", "schedule": 86400.0, "options": {"expires": 86400}},
+}

@@ -1,0 +1,85 @@
+"""Celery's doors to the engine: each task is thin, safe to run twice, and found again by a sweep if lost.
+
+A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``upkeep.``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from celery import shared_task
+
+from core.clock import utc_now
+from engine import copy_cycle, order_life, syncing, upkeep
+
+logger = logging.getLogger(__name__)
+SYNC_SHARDS: Final = 1
+
+
+@shared_task(name="sync.shards")
+def sync_shards() -> None:
+    """Read the traders that are due, one task per shard."""
+    for shard in range(SYNC_SHARDS):
+        syncing.shard_sync(shard=shard, shards=SYNC_SHARDS, now=utc_now())
+
+
+@shared_task(name="sync.shard")
+def sync_shard(shard: int, shards: int) -> None:
+    """Read the due traders of one shard side by side, and wake the portfolios of those that changed."""
+    syncing.shard_sync(shard=shard, shards=shards, now=utc_now())
+
+
+@shared_task(name="plan.due")
+def plan_due() -> None:
+    """Run the copy cycles whose minute is over, or whose wake-up message was lost."""
+    for portfolio_id in copy_cycle.cycles_due(now=utc_now()):
+        plan_cycle.delay(portfolio_id)
+
+
+@shared_task(name="plan.cycle")
+def plan_cycle(portfolio_id: int) -> None:
+    """Run one portfolio's copy cycle."""
+    copy_cycle.cycle_run(portfolio_id=portfolio_id, now=utc_now())
+
+
+@shared_task(name="orders.submit")
+def orders_submit(order_id: int) -> None:
+    """Send one stored order to its venue."""
+    order_life.order_send(order_id=order_id, now=utc_now())
+
+
+@shared_task(name="orders.work")
+def orders_work() -> None:
+    """Match paper orders, book fills, expire what is too old, send and ask again what was left hanging."""
+    order_life.orders_work(now=utc_now())
+
+
+@shared_task(name="upkeep.value")
+def upkeep_value() -> None:
+    """Value every portfolio with something at stake; liquidate where margin is gone."""
+    upkeep.portfolios_value(now=utc_now())
+
+
+@shared_task(name="upkeep.fund")
+def upkeep_fund() -> None:
+    """Book funding of perpetual positions up to the last full hour of world time."""
+    upkeep.positions_fund(now=utc_now())
+
+
+@shared_task(name="upkeep.expire_reservations")
+def upkeep_expire_reservations() -> None:
+    """Give unused capital back when its time is over."""
+    upkeep.reservations_sweep(now=utc_now())
+
+
+@shared_task(name="upkeep.prune")
+def upkeep_prune() -> None:
+    """Delete snapshots older than 90 days and what else has had its time."""
+    upkeep.prune(now=utc_now())
+
+
+@shared_task(name="upkeep.audit")
+def upkeep_audit() -> None:
+    """Prove every portfolio's books; a difference is logged as an error, never mended in silence."""
+    upkeep.books_prove()
