@@ -1,0 +1,159 @@
+"""What the copy decision is made from: plain values, gathered once, never changed.
+
+Signs and units: quantities are signed, long positive. A trader's quantities are in units of the
+*underlying*; our own (holdings, slices) in units of the portfolio's instrument. Money and
+notionals are in the portfolio's quote currency. Weights, rates and thresholds are fractions of 1.
+Everything is keyed by underlying; a portfolio has one position per underlying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from allocation.domain.books import TraderBook
+from allocation.domain.drift import DRIFT_THRESHOLD
+from allocation.domain.limits import Limits
+from core.decimals import ONE, ZERO
+from core.errors import BooksDiffer
+from core.instruments import Instrument
+from core.types import ConflictRule, OrderSide, Policy
+from positions.domain.netting import FollowId
+
+
+class FollowState(StrEnum):
+    """How a follow takes part in this decision.
+
+    ACTIVE is copied. PAUSED has weight 0 and its slices only shrink with the trader. LEAVING is
+    closed. LOST cannot be read: its slices are held, nothing is opened for it, its share stays its own.
+    """
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    LEAVING = "leaving"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class LegMemory:
+    """What was last adopted of one trader's position in one underlying.
+
+    :param trader_quantity: the copied part of the trader's quantity at that moment
+    :param target_notional: what that was worth to us then, before conflict rule and limits
+    :param target_quantity: where its slice was sent, after rule and limits, in our units; while the
+        slice is elsewhere by a sendable amount and no order is working, the change is unfinished
+    """
+
+    trader_quantity: Decimal = ZERO
+    target_notional: Decimal = ZERO
+    target_quantity: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class FollowInput:
+    """One follow: who, in which state, its trader's book now and what was adopted of it before.
+
+    :param place: the follow's place in the portfolio's order
+    :param book: None where the trader was never read or cannot be read
+    :param ignored: signed trader quantity not to copy, by underlying (see ``allocation.domain.copied``)
+    :param basis_id: snapshot in which one of the trader's quantities last changed
+    :param decided_basis_id: the basis the last cycle decided on
+    """
+
+    follow_id: int
+    trader_id: int
+    name: str
+    place: int
+    state: FollowState
+    book: TraderBook | None = None
+    ignored: Mapping[str, Decimal] = field(default_factory=dict)
+    memory: Mapping[str, LegMemory] = field(default_factory=dict)
+    basis_id: int | None = None
+    decided_basis_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingOrder:
+    """An order that may still fill.
+
+    :param remaining: what has not filled yet, > 0
+    """
+
+    order_id: int
+    side: OrderSide
+    remaining: Decimal
+
+    @property
+    def signed(self) -> Decimal:
+        """The change of the position if all of it fills."""
+        return self.remaining if self.side is OrderSide.BUY else -self.remaining
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The open position in one underlying, and the orders working on it.
+
+    :param slices: signed quantity by follow; None is the owner's own part
+    :raises BooksDiffer: the slices do not sum to the quantity
+    """
+
+    underlying: str
+    quantity: Decimal
+    average_entry: Decimal = ZERO
+    slices: Mapping[FollowId, Decimal] = field(default_factory=dict)
+    working: tuple[WorkingOrder, ...] = ()
+
+    def __post_init__(self) -> None:
+        total = sum(self.slices.values(), ZERO)
+        if total != self.quantity:
+            msg = f"{self.underlying}: the slices sum to {total}, the position is {self.quantity}. Audit the books."
+            raise BooksDiffer(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The portfolio venue's own instrument for an underlying, and its mark.
+
+    :param mark: price per unit of the instrument, > 0
+    :param stale: the mark is too old to open anything on
+    """
+
+    instrument: Instrument
+    mark: Decimal
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyInputs:
+    """Everything one copy decision depends on.
+
+    :param equity: the portfolio's equity at the marks given
+    :param free_capital: what reservations can still be granted from
+    :param margin_rate: capital an entry needs per unit of notional: 1 for spot, 1/leverage for perp
+    :param fee_rate: taker fee as a fraction of notional, needed beside it
+    :param blocked: underlyings that are never opened
+    :param entries_blocked: why nothing at all may be opened (halted, reducing); empty when it may
+    :param forced: underlyings to place anew though no trader moved: a follow, rule, profile or
+        override changed
+    :param world_ended: the recording is over, so everything is closed
+    """
+
+    policy: Policy
+    rule: ConflictRule
+    limits: Limits
+    equity: Decimal
+    free_capital: Decimal
+    follows: tuple[FollowInput, ...]
+    holdings: Mapping[str, Holding]
+    markets: Mapping[str, Market]
+    overrides: Mapping[str, ConflictRule] = field(default_factory=dict)
+    auto_rebalance: bool = False
+    drift_threshold: Decimal = DRIFT_THRESHOLD
+    margin_rate: Decimal = ONE
+    fee_rate: Decimal = ZERO
+    blocked: frozenset[str] = frozenset()
+    entries_blocked: str = ""
+    forced: frozenset[str] = frozenset()
+    world_ended: bool = False
