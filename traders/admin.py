@@ -1,0 +1,136 @@
+"""Traders in the admin: their words and rhythm can be edited, their state moved by actions; reads are looked at."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.contrib import admin, messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from accounts.admin import ReadOnlyAdmin, admin_links
+from core.clock import utc_now
+from traders.models import QuarantinedRead, SyncAttempt, Trader, TraderSnapshot
+from traders.services import trader_wake
+
+_OF_TRADER: Final = (
+    ("snapshots", "traders_tradersnapshot"),
+    ("sync attempts", "traders_syncattempt"),
+    ("quarantined reads", "traders_quarantinedread"),
+    ("follows", "allocation_follow"),
+)
+_EDITABLE: Final = ("name", "monogram", "detail", "note", "sync_interval_s")
+
+
+@admin.register(Trader)
+class TraderAdmin(admin.ModelAdmin[Trader]):
+    """Traders; created by following one, never deleted, since books refer to them."""
+
+    list_display = (
+        "name", "kind", "world", "status", "follow_count", "synced_at", "next_sync_at", "failures_in_row", "last_error",
+    )  # fmt: skip
+    list_filter = ("status", "kind", "world")
+    list_per_page = 50
+    search_fields = ("=id", "name", "key", "detail", "last_error", "owner__email")
+    actions = ("pause", "resume", "resync")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Trader]:
+        """Count the standing follows in the same query."""
+        standing = Count("follows", filter=~Q(follows__status="removed"))
+        return super().get_queryset(request).annotate(follow_count=standing)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Put the way onward first."""
+        return ["belongs_to_it", *(field.name for field in Trader._meta.fields if field.name != "id")]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Only words and rhythm are edited by hand."""
+        return [name for name in self.get_fields(request, obj) if name not in _EDITABLE]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A trader appears when someone follows it."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Books refer to traders."""
+        return False
+
+    @admin.display(description="followed by", ordering="follow_count")
+    def follow_count(self, trader: Trader) -> int:
+        """Return how many portfolios follow it."""
+        return int(trader.follow_count)  # type: ignore[attr-defined]
+
+    @admin.display(description="belongs to it")
+    def belongs_to_it(self, trader: Trader) -> SafeString:
+        """Return links to its snapshots, attempts and follows."""
+        return admin_links(targets=_OF_TRADER, query=f"trader__id__exact={trader.pk}")
+
+    @admin.action(description="Pause the sync", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
+        """Stop reading these traders; portfolios hold what they have of them."""
+        self._move(
+            request, queryset, from_=~Q(status=Trader.Status.PAUSED), to=Trader.Status.PAUSED, word="Paused"
+        )
+
+    @admin.action(description="Resume the sync", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
+        """Read paused traders again, at once."""
+        self._move(
+            request, queryset, from_=Q(status=Trader.Status.PAUSED), to=Trader.Status.ACTIVE, word="Resumed"
+        )
+
+    @admin.action(description="Sync now", permissions=["change"])
+    def resync(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
+        """Have these traders read at the next opportunity."""
+        ids = list(queryset.values_list("pk", flat=True))
+        trader_wake(trader_ids=ids, now=utc_now())
+        self.message_user(request, f"{len(ids)} due now.", messages.SUCCESS)
+
+    def _move(
+        self, request: HttpRequest, queryset: QuerySet[Trader], *, from_: Q, to: Trader.Status, word: str
+    ) -> None:
+        """Set the status of those that are not there yet, and say and log for how many it was new."""
+        moved = [
+            trader
+            for trader in queryset
+            if Trader.objects.filter(from_, pk=trader.pk).update(status=to, next_sync_at=utc_now())
+        ]
+        for trader in moved:
+            self.log_change(request, trader, f"{word} the sync.")
+        self.message_user(request, f"{word}: {len(moved)}.", messages.SUCCESS)
+
+
+@admin.register(TraderSnapshot)
+class TraderSnapshotAdmin(ReadOnlyAdmin):
+    """What good reads said."""
+
+    list_display = ("id", "trader", "run", "world_at", "equity", "quantities_changed", "received_at")
+    list_filter = ("quantities_changed", "trader__kind", "trader__world")
+    list_select_related = ("trader",)
+    search_fields = ("=trader__id", "trader__name", "=trader__key")
+    ordering = ("-id",)
+
+
+@admin.register(QuarantinedRead)
+class QuarantinedReadAdmin(ReadOnlyAdmin):
+    """Reads that were not believed at first."""
+
+    list_display = ("id", "trader", "at", "reason", "confirmed_at", "dismissed_at")
+    list_filter = (
+        "trader__kind",
+        ("confirmed_at", admin.EmptyFieldListFilter),
+        ("dismissed_at", admin.EmptyFieldListFilter),
+    )
+    list_select_related = ("trader",)
+    search_fields = ("=trader__id", "trader__name", "=trader__key", "reason")
+
+
+@admin.register(SyncAttempt)
+class SyncAttemptAdmin(ReadOnlyAdmin):
+    """How each sync went."""
+
+    list_display = ("id", "trader", "due_at", "finished_at", "outcome", "duration_ms", "detail")
+    list_filter = ("outcome", "trader__kind", "trader__world")
+    list_select_related = ("trader",)
+    search_fields = ("=trader__id", "trader__name", "=trader__key", "detail")
