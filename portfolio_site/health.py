@@ -12,8 +12,6 @@ from django.views.decorators.http import require_safe
 
 from portfolio_site.celery import HEARTBEAT_KEY
 
-_applied_once = False
-
 
 @never_cache
 @require_safe
@@ -66,16 +64,9 @@ def _database_answer() -> str:
 
 
 def _migrations_applied() -> str:
-    """Migrations never come undone under a running process: once applied is enough."""
-    global _applied_once
-    if _applied_once:
-        return ""
     executor = MigrationExecutor(connection)
     missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if missing:
-        return f"{len(missing)} not applied; run manage.py migrate"
-    _applied_once = True
-    return ""
+    return f"{len(missing)} not applied; run manage.py migrate" if missing else ""
 
 
 def _redis_answer() -> str:

@@ -1,7 +1,7 @@
 """Child processes that never outlive the one that started them.
 
-Each child leads its own session, so a Ctrl-C at the terminal reaches the supervisor alone, and asks the kernel
-(Linux, `PR_SET_PDEATHSIG`) to be ended when its parent dies in any way, `SIGKILL` included.
+Each child leads its own session, so a Ctrl-C at the terminal reaches the supervisor alone, and asks the
+kernel (Linux, `PR_SET_PDEATHSIG`) to be ended when its parent dies in any way, `SIGKILL` included.
 """
 
 import ctypes
@@ -107,9 +107,9 @@ class Child:
         return True
 
 
-def die_with_parent(*, stop_signal: signal.Signals) -> Callable[[], None]:
-    """Return what the forked child runs before its program: be sent `stop_signal` when the parent dies."""
-    parent = os.getpid()
+def die_with_parent(*, stop_signal: signal.Signals, parent: int | None = None) -> Callable[[], None]:
+    """Return what a forked child runs first: be sent `stop_signal` when its parent (default: us) dies."""
+    parent = parent or os.getpid()
 
     def ask_kernel() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, int(stop_signal))
@@ -131,7 +131,7 @@ def children_stop(*, children: Sequence[Child], timeout_s: float, clock: Clock =
 
 
 def log_rotate(*, path: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
-    """Move a log that has grown past `bytes_max` aside, under a live writer too (it appends to the emptied file)."""
+    """Move a log past `bytes_max` aside, under a live writer too (it goes on in the emptied file)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > bytes_max:
         with path.open("rb") as old, path.with_name(path.name + ".1").open("wb") as kept:

@@ -23,6 +23,7 @@ read = EnvironmentReader(environment=os.environ)
 read.text("VAR_DIR", "var")
 
 # ---------------------------------------------------------------- server
+HOST = read.text("HOST", "127.0.0.1")
 PORT = read.whole("PORT", 8000, low=1, high=65535)
 DEBUG = read.flag("DEBUG", default=False)
 SECRET_KEY = read.text("SECRET_KEY", "") or secret_key_load(path=VAR_DIR / "secret_key")
@@ -127,8 +128,8 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
 
-# A connection is handed back after each request or task: kept ones leak under ASGI. The pool makes that cheap in
-# the web process; a Celery child has one task at a time and would rebuild the pool around each.
+# A connection is handed back after each request or task: kept ones leak under ASGI. The pool makes that cheap
+# in the web process; a Celery child has one task at a time and would rebuild the pool around each.
 DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL) | {"CONN_MAX_AGE": 0}}
 if DATABASE_POOL:
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {

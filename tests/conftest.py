@@ -151,7 +151,13 @@ def asgi_server(processes: TestProcesses) -> str:
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
     """The machine's Chromium. Without one the journeys are skipped loudly, and fail in CI."""
-    names = (os.environ.get("CHROMIUM", ""), "/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome")
+    names = (
+        os.environ.get("CHROMIUM", ""),
+        "/usr/bin/chromium",
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+    )
     for name in names:
         if name and (found := shutil.which(name)):
             return found
@@ -170,7 +176,9 @@ def chromium(chromium_path: str) -> Iterator[Any]:
     # Playwright's loop runs in this thread; Django would take every query beside it for a mistake.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, headless=True, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path, headless=True, args=CHROMIUM_FLAGS
+        )
         yield browser
         browser.close()
 

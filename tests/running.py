@@ -1,4 +1,4 @@
-"""Real processes for tests: Celery workers and the ASGI server, on the test's database, ended by their ids."""
+"""Real processes for tests: Celery workers, the ASGI server, on the test's database, ended by their ids."""
 
 import socket
 import sys
@@ -14,7 +14,9 @@ ALL_QUEUES = ("sync", "plan", "orders", "upkeep")
 START_TIMEOUT_S = 60.0
 
 
-def wait_until(condition: Callable[[], object], *, timeout_s: float = 20.0, what: str = "the condition") -> object:
+def wait_until(
+    condition: Callable[[], object], *, timeout_s: float = 20.0, what: str = "the condition"
+) -> object:
     """Return the first true answer of `condition`, asked every 20 ms.
 
     :raises AssertionError: it stayed false for `timeout_s`
@@ -74,7 +76,9 @@ class TestProcesses:
         self._children.append(child)
         return child
 
-    def worker(self, *, name: str = "tests", queues: Sequence[str] = ALL_QUEUES, concurrency: int = 1) -> Child:
+    def worker(
+        self, *, name: str = "tests", queues: Sequence[str] = ALL_QUEUES, concurrency: int = 1
+    ) -> Child:
         """Start a Celery worker on `queues` and return it when its main loop turns."""
         child = self.start(
             name=f"worker-{name}",
@@ -88,12 +92,20 @@ class TestProcesses:
         return child
 
     def web(self, *, port: int | None = None) -> tuple[str, Child]:
-        """Start the ASGI server; return its base address, such as `http://127.0.0.1:4711`, and the process."""
+        """Start the ASGI server; return its base address (`http://127.0.0.1:<port>`) and the process."""
         port = port or free_port()
         child = self.start(
             name=f"web-{port}",
             argv=[
-                *("-m", "uvicorn", "portfolio_site.asgi:application", "--host", "127.0.0.1", "--port", str(port)),
+                *(
+                    "-m",
+                    "uvicorn",
+                    "portfolio_site.asgi:application",
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(port),
+                ),
                 *("--lifespan", "off", "--log-level", "warning", "--no-access-log"),
             ],
         )

@@ -1,7 +1,7 @@
 """PostgreSQL and Redis of one test run, shared by its workers, started by the first that needs them.
 
-Run as a program it is their keeper: it ends them, and removes their files, when the test run's first process ends in
-any way, so neither an interrupt nor a crash leaves anything behind.
+Run as a program it is their keeper: it ends them, and removes their files, when the test run's first process
+ends in any way, so neither an interrupt nor a crash leaves anything behind.
 """
 
 import fcntl
@@ -19,7 +19,12 @@ from portfolio_site.processes import children_stop
 
 START_TIMEOUT_S = 90.0
 # The cluster is thrown away after the run: nothing has to reach the disk.
-DISPOSABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+DISPOSABLE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+}
 
 
 def services_ensure(*, var_dir: Path, run_pid: int) -> None:

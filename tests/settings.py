@@ -1,4 +1,4 @@
-"""The site's settings for a test run: the same, on services of its own that start when a test first needs them.
+"""The site's settings for a test run: the same, on services that start when a test first needs them.
 
 The first process of a run chooses the directory; its workers and the processes tests start inherit it.
 """
@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 TEST_VAR = Path(
-    os.environ.setdefault("ENSEMBLE_TEST_VAR", str(Path(tempfile.gettempdir()) / f"ensemble-test-{os.getpid()}"))
+    os.environ.setdefault(
+        "ENSEMBLE_TEST_VAR", str(Path(tempfile.gettempdir()) / f"ensemble-test-{os.getpid()}")
+    )
 )
 TEST_RUN_PID = int(os.environ.setdefault("ENSEMBLE_TEST_RUN_PID", str(os.getpid())))
 

@@ -36,7 +36,7 @@ def test_network_is_closed_beyond_loopback() -> None:
 
 
 def test_worker_and_web_run_on_the_test_database(processes: TestProcesses) -> None:
-    """OPS-1: a real worker tells `/readyz` of a real server that it lives; ended by force, it is gone from there."""
+    """OPS-1: a real server is ready beside a real worker, and both end by their ids."""
     base, web = processes.web()
     worker = processes.worker(name="probe", queues=("upkeep",))
     assert http_status(f"{base}/readyz") == 200

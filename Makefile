@@ -1,0 +1,48 @@
+# Everything a developer types. `make help` lists it.
+#   make run PORT=8080 SPEED=1200      make bench ONLY=conflicts_10x50
+PORT ?=
+SPEED ?=
+ONLY ?=
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench clean lock install install-dev
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Options: PORT=8000 (run), SPEED=600 (run: how many times faster replays go), ONLY=<name> (bench)"
+
+run: install ## Install what is missing, start everything, print the address and the demo sign-in
+	@PORT="$(or $(PORT),$$PORT)" REPLAY_SPEED="$(or $(SPEED),$$REPLAY_SPEED)" exec $(BIN)/python -m portfolio_site.run
+
+test: install-dev ## Run unit and integration tests, then the journeys in a real browser
+	$(PYTEST) -n 2
+	$(PYTEST) tests/journeys --override-ini="addopts=-ra --strict-markers --strict-config"
+
+check: install-dev ## What CI runs: lint, format, types, layers, migrations, known vulnerabilities, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/pip-audit -r requirements.txt --disable-pip --progress-spinner off \
+	  || echo "WARNING: pip-audit found something, or its database is out of reach (this does not fail the check)"
+	$(MAKE) --no-print-directory test
+
+bench: install-dev ## Measure; one JSON line per figure
+	@$(BIN)/python -m benchmarks $(ONLY)
+
+lock: install-dev ## Pin requirements*.in again, with hashes
+	$(BIN)/python scripts/lock.py
+
+clean: ## Remove caches and the environment; var/ with its portfolios stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage staticfiles
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+install:
+	@$(PYTHON) scripts/install.py
+
+install-dev:
+	@$(PYTHON) scripts/install.py --dev
