@@ -1,0 +1,45 @@
+"""Worlds, instruments and marks in the admin, to look at."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from accounts.admin import ReadOnlyAdmin
+from markets.models import Instrument, Mark, World
+
+
+@admin.register(World)
+class WorldAdmin(ReadOnlyAdmin):
+    """The live world and the replays."""
+
+    list_display = ("name", "label", "run", "speed", "world_start_at", "world_end_at", "anchored_at", "loops")
+    list_filter = ("loops",)
+    search_fields = ("name", "label")
+
+
+@admin.register(Instrument)
+class InstrumentAdmin(ReadOnlyAdmin):
+    """What can be traded, with the venue's rules."""
+
+    list_display = (
+        "code",
+        "underlying",
+        "multiplier",
+        "quantity_step",
+        "price_places",
+        "min_notional",
+        "max_leverage",
+    )
+    list_filter = ("quote", "max_leverage")
+    search_fields = ("code", "underlying")
+
+
+@admin.register(Mark)
+class MarkAdmin(ReadOnlyAdmin):
+    """The last prices."""
+
+    list_display = ("instrument", "world", "price", "run", "quoted_at", "received_at")
+    list_filter = ("world",)
+    list_select_related = ("instrument", "world")
+    search_fields = ("instrument__code", "instrument__underlying")
+    ordering = ("world", "instrument")
