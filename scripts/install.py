@@ -1,7 +1,7 @@
 """Make or refresh .venv from the hashed requirements: `python3 scripts/install.py [--dev]`.
 
-With uv where it works, else with pip. Nothing is done when the requirements are those of the last time. A failure
-is told in one sentence; the whole output is in var/log/install.log. Only the standard library is used here.
+With uv where it works, else with pip. Nothing is done when the requirements are those of the last time. A
+failure is told in one sentence; the whole output is in var/log/install.log. Standard library only.
 """
 
 import hashlib
@@ -17,9 +17,17 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed"
 LOG = ROOT / "var" / "log" / "install.log"
 VERSIONS = ((3, 11), (3, 12), (3, 13))
-COMPILER_SIGNS = ("No such file or directory: 'gcc'", "No such file or directory: 'cc'", "command 'gcc' failed",
-                  "command 'cc' failed", "gcc: not found", "cc: not found", "make: not found", "command 'make'",
-                  "no acceptable C compiler", "'make'")  # fmt: skip
+COMPILER_SIGNS = (
+    "No such file or directory: 'gcc'",
+    "No such file or directory: 'cc'",
+    "No such file or directory: 'make'",
+    "command 'gcc' failed",
+    "command 'cc' failed",
+    "gcc: not found",
+    "cc: not found",
+    "make: not found",
+    "no acceptable C compiler",
+)
 
 
 def main() -> int:
@@ -71,8 +79,8 @@ def failure_sentence() -> str:
     text = LOG.read_text(errors="replace")
     if any(sign in text for sign in COMPILER_SIGNS):
         return (
-            "A Python package has to be compiled here and a compiler is missing: install gcc, make and Python's "
-            "headers (Debian, Ubuntu: apt-get install build-essential python3-dev), then start again."
+            "A Python package has to be compiled here and a compiler is missing: install gcc, make and "
+            "Python's headers (Debian, Ubuntu: apt-get install build-essential python3-dev), then start again."
         )
     return f"The Python packages could not be installed ({last_line()}); the whole output is in {LOG}."
 

@@ -17,7 +17,17 @@ def main() -> int:
         target = ROOT / f"{name}.txt"
         done = subprocess.run(
             [
-                *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "uv",
+                    "pip",
+                    "compile",
+                    "--quiet",
+                    "--universal",
+                    "--python-version",
+                    "3.11",
+                ),
                 *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header"),
                 *(f"{name}.in", "--output-file", str(target)),
             ],
