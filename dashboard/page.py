@@ -1,0 +1,71 @@
+"""What every page needs: the portfolio through its owner, the frame's context, refusals shown beside their field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from accounts.models import Portfolio, User
+from accounts.selectors import portfolio_get, portfolios_of
+from core.errors import InputError, NotFound
+
+P = ParamSpec("P")
+REMEMBERED_FORMS: Final = 20
+_SESSION_KEY: Final = "forms_done"
+
+
+class SignedInRequest(HttpRequest):
+    """A request that passed `login_required`."""
+
+    user: User
+
+
+Page = Callable[Concatenate[SignedInRequest, Portfolio, P], HttpResponse]
+
+
+def owner_page(page: Page[P]) -> Callable[Concatenate[HttpRequest, int, P], HttpResponse]:
+    """Give a page the signed-in person's own portfolio; anything else is "not found", whether it exists or not."""
+
+    @login_required
+    @wraps(page)
+    def guarded(request: HttpRequest, portfolio_id: int, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            portfolio = portfolio_get(user=request.user, portfolio_id=portfolio_id)
+        except NotFound as error:
+            raise Http404(error.message) from None
+        user = request.user
+        if isinstance(user, User) and user.last_portfolio_id != portfolio.pk:
+            User.objects.filter(pk=user.pk).update(last_portfolio_id=portfolio.pk)
+        return page(request, portfolio, *args, **kwargs)  # type: ignore[arg-type]
+
+    return guarded
+
+
+def page_render(
+    request: HttpRequest, template: str, *, nav: str, portfolio: Portfolio | None, status: int = 200, **context: Any
+) -> HttpResponse:
+    """Render a page inside the frame: navigation, portfolio switcher, mode."""
+    frame = {"nav": nav, "portfolio": portfolio, "portfolios": list(portfolios_of(user=request.user))}
+    return render(request, template, {**frame, **context}, status=status)
+
+
+def form_refuse(form: forms.Form, error: InputError) -> None:
+    """Show a refusal beside the field it names, or above the form when it names none of them."""
+    form.add_error(error.field if error.field in form.fields else None, error.message)
+
+
+def form_already_done(request: HttpRequest, *, token: str) -> str | None:
+    """Return where this very form led when it was sent before: pressing twice does it once."""
+    return dict(request.session.get(_SESSION_KEY, [])).get(token)
+
+
+def form_done(request: HttpRequest, *, token: str, url: str) -> None:
+    """Remember that a form was carried out and where it led."""
+    done = [entry for entry in request.session.get(_SESSION_KEY, []) if entry[0] != token]
+    request.session[_SESSION_KEY] = [*done, [token, url]][-REMEMBERED_FORMS:]

@@ -1,0 +1,118 @@
+"""Template helpers: icons, traders' tiles, the theme, numbers as the live pages show them."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+MINUS: Final = "\u2212"
+UNKNOWN: Final = "\u2013"
+THEMES: Final = frozenset({"light", "dark"})
+
+
+@register.simple_tag
+def icon(name: str, css: str = "") -> SafeString:
+    """A Lucide icon from the sprite of the page; decorative, so hidden from screen readers."""
+    return format_html(
+        '<svg class="{}" aria-hidden="true"><use href="#i-{}"/></svg>', f"icon {css}".strip(), name
+    )
+
+
+@register.simple_tag
+def tile(monogram: str, hue: int, css: str = "") -> SafeString:
+    """Two letters on a trader's hue; the name stands beside it in words."""
+    return format_html('<span class="{}" aria-hidden="true">{}</span>', f"tile t{hue} {css}".strip(), monogram)
+
+
+@register.simple_tag(takes_context=True)
+def theme_attribute(context: dict[str, Any]) -> SafeString:
+    """The theme this person chose, from its cookie; without one the system's preference rules."""
+    request = context.get("request")
+    chosen = request.COOKIES.get("theme", "") if request else ""
+    return format_html(' data-theme="{}"', chosen) if chosen in THEMES else SafeString("")
+
+
+@register.simple_tag
+def sheet_url(name: str) -> str:
+    """Address of one of our style sheets."""
+    return static(f"css/{name}.css")
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """Split a list written as words."""
+    return text.split()
+
+
+def _decimal(value: object) -> Decimal | None:
+    if value is None or value == "":
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def _body(value: Decimal, digits: int) -> str:
+    return f"{abs(value):,.{digits}f}"
+
+
+@register.filter
+def number(value: object, digits: int = 2) -> str:
+    """``1,234.50`` with U+2212 as the minus sign; an en dash when the value is not known."""
+    known = _decimal(value)
+    if known is None:
+        return UNKNOWN
+    body = _body(known, digits)
+    return MINUS + body if known < 0 and body.strip("0.,") else body
+
+
+@register.filter
+def signed(value: object, digits: int = 2) -> str:
+    """As ``number``, with the sign always shown unless every shown digit is zero."""
+    known = _decimal(value)
+    if known is None:
+        return UNKNOWN
+    body = _body(known, digits)
+    return body if not body.strip("0.,") else ("+" if known > 0 else MINUS) + body
+
+
+@register.filter
+def usd(value: object, digits: int = 2) -> str:
+    """Dollars, the minus before the sign of the currency."""
+    text = number(value, digits)
+    return text if text == UNKNOWN else f"{MINUS}${text[1:]}" if text.startswith(MINUS) else f"${text}"
+
+
+@register.filter
+def tone(value: object, digits: int = 2) -> str:
+    """``up``, ``down`` or ``flat``: the class that gives a result its colour and triangle."""
+    text = signed(value, digits)
+    return "up" if text.startswith("+") else "down" if text.startswith(MINUS) else "flat"
+
+
+@register.filter
+def price(value: object) -> str:
+    """A price with about six digits in all: 107,310.0 and 0.19210."""
+    known = _decimal(value)
+    if known is None or known == 0:
+        return number(value)
+    magnitude = known.copy_abs().adjusted()
+    return number(known, 1 if magnitude >= 4 else 2 if magnitude >= 1 else min(10, 4 - magnitude))
+
+
+@register.filter
+def quantity(value: object, at_price: object = None) -> str:
+    """A quantity with steps worth roughly one to ten dollars at the given price, without its sign."""
+    known, reference = _decimal(value), _decimal(at_price)
+    if known is None:
+        return UNKNOWN
+    digits = max(0, min(6, reference.copy_abs().adjusted())) if reference else 4
+    return number(known.copy_abs(), digits)

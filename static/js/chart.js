@@ -1,0 +1,173 @@
+// Equity and drawdown on lightweight-charts 5 (global LightweightCharts). Colours come from the tokens.
+import { drawdown } from "./geometry.js";
+import { MINUS, known, usd } from "./format.js";
+
+const { createChart, LineSeries, AreaSeries, LineStyle } = globalThis.LightweightCharts;
+const RANGE_S = { "1D": 86400, "1W": 604800, "1M": 2592000 };
+const PORTFOLIO = "portfolio";
+const PUSHED_MOST = 4000; // points added live before the thinned history is worth loading again
+
+// Tokens use light-dark(), so a colour is read through a real property of a hidden element.
+const probe = document.createElement("i");
+probe.hidden = true;
+document.body.append(probe);
+function token(name, alpha = 1) {
+  probe.style.color = `var(--${name})`;
+  const [red, green, blue] = getComputedStyle(probe).color.match(/[\d.]+/g);
+  return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
+}
+
+const theme = () => ({
+  layout: {
+    background: { color: "transparent" }, textColor: token("text-3"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 11,
+    attributionLogo: false, panes: { separatorColor: token("line"), separatorHoverColor: token("line-strong"), enableResize: false },
+  },
+  grid: { vertLines: { visible: false }, horzLines: { color: token("line") } },
+  crosshair: {
+    vertLine: { color: token("line-control"), width: 1, style: LineStyle.Solid, labelBackgroundColor: token("ink") },
+    horzLine: { color: token("line-control"), width: 1, style: LineStyle.Dotted, labelBackgroundColor: token("ink") },
+  },
+});
+const percent = (value) => {
+  const body = Math.abs(value).toFixed(1);
+  return (body === "0.0" ? "" : value < 0 ? MINUS : "+") + body + "%";
+};
+const FORMATS = {
+  "%": { type: "custom", minMove: 0.01, formatter: percent },
+  $: { type: "custom", minMove: 0.01, formatter: (value) => usd(value, Math.abs(value) < 10_000 ? 2 : 0) },
+};
+
+/** The chart of one host element: the portfolio's line, one per trader, and the drawdown below. */
+export class EquityChart {
+  #lines = new Map();
+  #unit = "%";
+  #start = 1;
+
+  constructor(host) {
+    this.host = host;
+    this.chart = createChart(host, {
+      ...theme(), autoSize: true, localization: { locale: "en-GB" },
+      rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.08 } },
+      timeScale: { borderVisible: false, fixLeftEdge: true, fixRightEdge: true, timeVisible: true, secondsVisible: false },
+      handleScroll: { vertTouchDrag: false }, handleScale: { mouseWheel: false },
+    });
+    document.addEventListener("themechange", () => this.#paint());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#paint());
+  }
+
+  /**
+   * Replace all data. `history` is equity.json; `traders` the view's traders, for hues; `limitPct` the drawdown limit or null.
+   */
+  load(history, traders, limitPct) {
+    for (const { series } of this.#lines.values()) this.chart.removeSeries(series);
+    if (this.under) this.chart.removeSeries(this.under);
+    this.#lines.clear();
+    this.under = null;
+    this.#start = Number(history.start_equity) || history.points[0]?.[1] || 1;
+    const ordered = Object.keys(history.traders).sort((a, b) => (traders[b]?.order ?? 0) - (traders[a]?.order ?? 0));
+    for (const id of ordered) if (traders[id]) this.#add(id, traders[id].hue, clean(history.traders[id]));
+    this.#add(PORTFOLIO, 0, clean(history.points));
+    this.#addDrawdown(limitPct);
+    this.#paint();
+    this.chart.timeScale().fitContent();
+  }
+
+  #add(id, hue, points) {
+    const main = id === PORTFOLIO;
+    const series = this.chart.addSeries(LineSeries, {
+      lineWidth: main ? 2 : 1, lineStyle: hue > 5 ? LineStyle.Dashed : LineStyle.Solid, priceLineVisible: false, lastValueVisible: main,
+      crosshairMarkerRadius: main ? 4 : 2, priceFormat: FORMATS[this.#unit],
+    });
+    const line = { series, hue, points, loaded: points.length, base: main ? this.#start : points[0]?.[1] };
+    this.#lines.set(id, line);
+    series.setData(points.map((point) => this.#shown(line, point)));
+    if (main) series.createPriceLine({ price: this.#unit === "%" ? 0 : this.#start, color: token("line-control"), lineStyle: LineStyle.Dotted, lineWidth: 1, axisLabelVisible: false });
+  }
+
+  // In dollars every trader is scaled to the portfolio's own start: what that start would have become with this trader alone.
+  #shown(line, [time, value]) {
+    const ratio = line.base ? value / line.base : 1;
+    return { time, value: this.#unit === "%" ? (ratio - 1) * 100 : ratio * this.#start };
+  }
+
+  #addDrawdown(limitPct) {
+    const { points } = this.#lines.get(PORTFOLIO);
+    this.peak = Math.max(...points.map(([, value]) => value), 0);
+    const limit = !known(limitPct) ? null : -Math.abs(Number(limitPct));
+    this.under = this.chart.addSeries(AreaSeries, {
+      priceLineVisible: false, lastValueVisible: true, lineWidth: 1, priceFormat: FORMATS["%"],
+      ...(limit === null ? {} : { autoscaleInfoProvider: () => ({ priceRange: { minValue: limit * 1.15, maxValue: 0 } }) }),
+    }, 1);
+    this.under.setData(drawdown(points).map(([time, value]) => ({ time, value })));
+    if (limit !== null) {
+      this.under.createPriceLine({
+        price: limit, color: token("down"), lineStyle: LineStyle.Dashed, lineWidth: 1, axisLabelVisible: true,
+        axisLabelColor: token("down-soft"), axisLabelTextColor: token("down"), title: "",
+      });
+    }
+    this.chart.panes()[1]?.setStretchFactor(0.5);
+  }
+
+  /** Add or replace the newest point of every line. Returns false when the history must be loaded again: time went backwards, or too many points piled up. */
+  push(curve) {
+    const time = Math.floor(new Date(curve.at).getTime() / 1000), main = this.#lines.get(PORTFOLIO);
+    const last = main?.points.at(-1);
+    if (!main || (last && time < last[0]) || main.points.length > main.loaded + PUSHED_MOST) return false;
+    for (const [id, value] of [[PORTFOLIO, curve.portfolio], ...Object.entries(curve.traders ?? {})]) {
+      const line = this.#lines.get(id);
+      if (!line || value === null || time < (line.points.at(-1)?.[0] ?? 0)) continue;
+      const point = [time, Number(value)];
+      line.base ??= point[1];
+      if (line.points.at(-1)?.[0] === time) line.points[line.points.length - 1] = point;
+      else line.points.push(point);
+      line.series.update(this.#shown(line, point));
+    }
+    const equity = Number(curve.portfolio);
+    this.peak = Math.max(this.peak, equity);
+    this.under.update({ time, value: this.peak > 0 ? (equity / this.peak - 1) * 100 : 0 });
+    return true;
+  }
+
+  show(id, visible) {
+    this.#lines.get(id)?.series.applyOptions({ visible });
+  }
+
+  range(name) {
+    const end = this.#lines.get(PORTFOLIO)?.points.at(-1)?.[0];
+    if (RANGE_S[name] && end) this.chart.timeScale().setVisibleRange({ from: end - RANGE_S[name], to: end });
+    else this.chart.timeScale().fitContent();
+  }
+
+  unit(name) {
+    this.#unit = name;
+    for (const line of this.#lines.values()) {
+      line.series.applyOptions({ priceFormat: FORMATS[name] });
+      line.series.setData(line.points.map((point) => this.#shown(line, point)));
+      for (const priceLine of line.series.priceLines()) priceLine.applyOptions({ price: name === "%" ? 0 : this.#start });
+    }
+  }
+
+  /** Return of a line since its start, in percent points, or null. */
+  returnPct(id) {
+    const line = this.#lines.get(id);
+    return line?.points.length && line.base ? (line.points.at(-1)[1] / line.base - 1) * 100 : null;
+  }
+
+  has(id) {
+    return this.#lines.has(id);
+  }
+
+  #paint() {
+    this.chart.applyOptions(theme());
+    for (const { series, hue } of this.#lines.values()) series.applyOptions({ color: hue ? token(`trader-${hue}`, 0.85) : token("text") });
+    this.under?.applyOptions({ lineColor: token("text-2"), topColor: token("text-3", 0.18), bottomColor: token("text-3", 0.18), invertFilledArea: true });
+  }
+}
+
+// Times must rise strictly; of two values in one second the later one counts.
+function clean(points) {
+  const byTime = new Map(points.map(([time, value]) => [Math.floor(time), Number(value)]));
+  return [...byTime].sort(([a], [b]) => a - b);
+}
+
+export { PORTFOLIO };

@@ -1,0 +1,115 @@
+// Small helpers for keyed updates: clone a <template>, remember its slots, touch only what differs.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Clone a template's single root; `slots` maps every data-slot name to its node. */
+export function clone(template) {
+  const root = template.content.firstElementChild.cloneNode(true);
+  const slots = {};
+  if (root.dataset.slot) slots[root.dataset.slot] = root;
+  for (const node of root.querySelectorAll("[data-slot]")) slots[node.dataset.slot] = node;
+  return { root, slots };
+}
+
+const shown = Symbol("text shown");
+export function setText(node, text) {
+  if (node[shown] === text) return;
+  node[shown] = text;
+  node.textContent = text;
+}
+
+export function setClass(node, name) {
+  if (node.getAttribute("class") !== name) node.setAttribute("class", name);
+}
+
+export function setAttribute(node, name, value) {
+  if (value === null || value === undefined || value === false) {
+    if (node.hasAttribute(name)) node.removeAttribute(name);
+  } else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+}
+
+export const setHidden = (node, hidden) => {
+  if (node.hidden !== hidden) node.hidden = hidden;
+};
+
+const ticked = Symbol("value shown");
+/**
+ * Show a changing number and flash it up or down when it moved.
+ * Two identical animations take turns, so a flash restarts without forcing a layout.
+ */
+export function setTick(node, value, text) {
+  setText(node, text);
+  const now = Number(value), before = node[ticked];
+  node[ticked] = now;
+  if (before === undefined || before === now || Number.isNaN(now) || Number.isNaN(before)) return;
+  const turn = node.dataset.flash?.endsWith("a") ? "b" : "a";
+  node.dataset.flash = (now > before ? "up-" : "down-") + turn;
+}
+
+export function setIcon(node, name) {
+  const use = node.firstElementChild;
+  if (use.getAttribute("href") !== `#i-${name}`) use.setAttribute("href", `#i-${name}`);
+}
+
+export function svg(name, attributes) {
+  const node = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  return node;
+}
+
+export function icon(name) {
+  const root = svg("svg", { class: "icon", "aria-hidden": "true" });
+  root.append(svg("use", { href: `#i-${name}` }));
+  return root;
+}
+
+export function element(name, className, text) {
+  const node = document.createElement(name);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+/** A list of rows, one per key, in the order of `compare`. */
+export class KeyedList {
+  constructor(parent, template, fill, compare) {
+    Object.assign(this, { parent, template, fill, compare, rows: new Map() });
+  }
+
+  /** Bring the rows in line with `entities`. `keys` limits the refill to those touched; null refills all. */
+  sync(entities, keys, context) {
+    for (const [key, row] of this.rows) {
+      if (key in entities) continue;
+      row.root.remove();
+      row.extra?.remove();
+      this.rows.delete(key);
+    }
+    for (const key of keys ?? Object.keys(entities)) {
+      const entity = entities[key];
+      if (!entity) continue;
+      let row = this.rows.get(key);
+      if (!row) this.rows.set(key, (row = clone(this.template)));
+      row.entity = entity;
+      this.fill(row, entity, context);
+    }
+    this.#order();
+  }
+
+  #order() {
+    const rows = [...this.rows.values()].sort((a, b) => this.compare(a.entity, b.entity));
+    let at = this.parent.firstElementChild;
+    for (const row of rows) {
+      if (row.root === at) at = at.nextElementSibling;
+      else this.parent.insertBefore(row.root, at);
+      if (row.extra) {
+        if (row.extra === at) at = at.nextElementSibling;
+        else this.parent.insertBefore(row.extra, at);
+      }
+    }
+    while (at) {
+      const next = at.nextElementSibling;
+      at.remove();
+      at = next;
+    }
+  }
+}

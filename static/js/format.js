@@ -1,0 +1,110 @@
+// Text for numbers and times. Decimals arrive as strings and become numbers here, for display only.
+
+export const MINUS = "\u2212";
+export const UNKNOWN = "\u2013";
+
+const formatters = new Map();
+function grouped(value, digits) {
+  let formatter = formatters.get(digits);
+  if (!formatter) {
+    formatter = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+    formatters.set(digits, formatter);
+  }
+  return formatter.format(Math.abs(value));
+}
+
+export const known = (value) => value !== null && value !== undefined && value !== "";
+const isZero = (body) => !/[1-9]/.test(body);
+
+/** "1,234.50", minus as U+2212, an en dash when unknown. */
+export function number(value, digits = 2) {
+  if (!known(value)) return UNKNOWN;
+  const body = grouped(value, digits);
+  return Number(value) < 0 && !isZero(body) ? MINUS + body : body;
+}
+
+/** As `number`, with the sign always shown unless the shown digits are all zero. `unit` stands before the digits. */
+export function signed(value, digits = 2, unit = "") {
+  if (!known(value)) return UNKNOWN;
+  const body = grouped(value, digits);
+  if (isZero(body)) return unit + body;
+  return (Number(value) > 0 ? "+" : MINUS) + unit + body;
+}
+
+export function usd(value, digits = 2) {
+  if (!known(value)) return UNKNOWN;
+  const body = grouped(value, digits);
+  return (Number(value) < 0 && !isZero(body) ? MINUS : "") + "$" + body;
+}
+
+export const signedUsd = (value, digits = 2) => signed(value, digits, "$");
+export const percent = (value, digits = 2) => (known(value) ? number(value, digits) + "%" : UNKNOWN);
+export const signedPercent = (value, digits = 2) => (known(value) ? signed(value, digits) + "%" : UNKNOWN);
+
+/** "up", "down" or "flat": the class that gives a result its colour and triangle. Follows what the digits show. */
+export function tone(value, digits = 2) {
+  if (!known(value) || isZero(grouped(value, digits))) return "flat";
+  return Number(value) > 0 ? "up" : "down";
+}
+
+/** Decimals for a price of this size: about six digits in all, so 107,310.0 and 0.19210. */
+export function priceDigits(reference) {
+  const size = Math.abs(Number(reference));
+  if (!size) return 2;
+  const magnitude = Math.floor(Math.log10(size));
+  if (magnitude >= 4) return 1;
+  if (magnitude >= 1) return 2;
+  return Math.min(10, 4 - magnitude);
+}
+
+/** Decimals for a quantity of something that costs `price`: steps worth roughly one to ten dollars. */
+export function quantityDigits(price) {
+  const size = Math.abs(Number(price));
+  if (!size) return 4;
+  return Math.max(0, Math.min(6, Math.floor(Math.log10(size))));
+}
+
+/** "Long 0.4120", "Short 92.0" or "Flat". */
+export function stance(quantity, digits) {
+  const value = Number(quantity);
+  if (!value) return "Flat";
+  return `${value > 0 ? "Long" : "Short"} ${grouped(value, digits)}`;
+}
+
+// Times. The API speaks UTC and so does the page; the footer says it once.
+const two = (value) => String(value).padStart(2, "0");
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+export function clock(iso) {
+  const at = new Date(iso);
+  return `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())}`;
+}
+export function day(iso) {
+  const at = new Date(iso);
+  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
+}
+export function dayMinute(iso) {
+  const at = new Date(iso);
+  return `${day(iso)} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+}
+export function fullMinute(iso) {
+  const at = new Date(iso);
+  return `${day(iso)} ${at.getUTCFullYear()} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+}
+
+/** "3 s", "4 min", "2 h 05 min" or "3 d 04 h" for a span in seconds; never negative. */
+export function span(seconds) {
+  const total = Math.max(0, Math.round(seconds));
+  if (total < 60) return `${total} s`;
+  const minutes = Math.floor(total / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours} h ${two(minutes % 60)} min`;
+  return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
+}
+
+/** Seconds from one time to another; both ISO text or epoch milliseconds. */
+export const secondsBetween = (from, to) => (new Date(to).getTime() - new Date(from).getTime()) / 1000;
+
+export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");

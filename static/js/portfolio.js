@@ -1,0 +1,84 @@
+// The portfolio page: one state, one renderer for the first paint, for changes and for snapshots.
+import { apply, everything, touched } from "./state.js";
+import { frameBatch } from "./frame.js";
+import { renderCapital, renderKpis } from "./regions/kpis.js";
+import { Positions } from "./regions/positions.js";
+import { Conflicts } from "./regions/conflicts.js";
+import { TraderCards } from "./regions/traders.js";
+import { Activity, Orders } from "./regions/activity.js";
+import { renderConnection, renderHead, renderHealth, renderWorld } from "./regions/status.js";
+import { learnServerTime } from "./regions/shared.js";
+import { LiveSocket } from "./socket.js";
+import { EquityPanel } from "./equity_panel.js";
+
+const at = (id) => document.getElementById(id);
+
+/** Renders a view into the page's regions; `render` takes what was touched. */
+export class PortfolioPage {
+  constructor(view) {
+    this.view = view;
+    this.positions = new Positions(at("positions"), view);
+    this.conflicts = new Conflicts(at("conflicts"));
+    this.traders = new TraderCards(at("traders"));
+    this.activity = new Activity(at("activity"));
+    this.orders = new Orders(at("orders"));
+  }
+
+  render(changed) {
+    const { view } = this, has = (...names) => names.some((name) => changed.has(name));
+    if (has("kpis", "capital", "portfolio")) renderKpis(view);
+    if (has("capital")) renderCapital(view);
+    if (has("portfolio", "traders")) renderHead(view);
+    if (has("health")) renderHealth(view);
+    if (has("traders")) this.traders.render(view, changed.get("traders"));
+    if (has("positions")) this.positions.render(view, changed.get("positions"));
+    if (has("positions", "kpis")) this.positions.renderTotals(view);
+    if (has("conflicts")) this.conflicts.render(view, changed.get("conflicts"));
+    if (has("orders")) this.orders.render(view, changed.get("orders"));
+    if (has("activity")) this.activity.render(view, changed.get("activity"));
+    this.equity?.render(view, changed);
+    document.body.removeAttribute("data-loading");
+  }
+
+  /** Show one change at once. The socket batches by frame; tests and measurements call this. */
+  change(message) {
+    apply(this.view, message);
+    this.render(touched(message));
+  }
+
+  tick() {
+    this.traders.tick();
+    this.orders.tick();
+    this.positions.tick();
+    renderWorld(this.view.portfolio);
+    renderHealth(this.view);
+  }
+}
+
+function start() {
+  const source = at("portfolio-view");
+  if (!source) return;
+  const page = new PortfolioPage(JSON.parse(source.textContent));
+  const { socket, history } = at("main").dataset;
+  page.equity = new EquityPanel(at("equity-panel"), history, page.view);
+  page.render(everything());
+  const schedule = frameBatch(page);
+  const live = new LiveSocket(socket, {
+    snapshot(view, message) {
+      learnServerTime(message.at);
+      Object.assign(page.view, view);
+      schedule(everything());
+    },
+    change(message) {
+      learnServerTime(message.at);
+      apply(page.view, message);
+      schedule(touched(message));
+    },
+    state: renderConnection,
+  });
+  at("reconnect-now").addEventListener("click", () => live.reconnect());
+  setInterval(() => page.tick(), 1000);
+  globalThis.ensemble = { page, live };
+}
+
+start();

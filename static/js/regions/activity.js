@@ -1,0 +1,107 @@
+// What happened, newest first, and the orders that are still working.
+import { KeyedList, setAttribute, setClass, setHidden, setIcon, setText } from "../dom.js";
+import { clock, dayMinute, known, number, percent, priceDigits, quantityDigits, secondsBetween, sentence, span } from "../format.js";
+import { serverNow, tile } from "./shared.js";
+
+const ICONS = {
+  fill: "circle-check", order: "circle", copied: "copy", merged: "git-merge", capped: "scale", delayed: "clock", refused: "ban", held: "hourglass",
+  conflict: "git-merge", follow: "users", cash: "wallet", sync: "rotate-cw", liquidation: "triangle-alert", run: "history",
+};
+const GROUPS = {
+  fill: "fills", order: "fills", liquidation: "fills", copied: "decisions", merged: "decisions", capped: "decisions", delayed: "decisions",
+  refused: "decisions", held: "decisions", conflict: "conflicts",
+};
+const newestFirst = (a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0) || Number(b.id) - Number(a.id) || String(b.id).localeCompare(String(a.id));
+
+function fillActivity({ root, slots }, entry, view) {
+  const replayed = view.portfolio.world?.startsWith("replay") && entry.world_at;
+  root.dataset.group = GROUPS[entry.kind] ?? "other";
+  setAttribute(slots.time, "datetime", replayed ? entry.world_at : entry.at);
+  setText(slots.time, replayed ? dayMinute(entry.world_at) : isToday(entry.at) ? clock(entry.at) : dayMinute(entry.at));
+  setAttribute(slots.time, "title", `${replayed ? "World time. Happened " : ""}${dayMinute(entry.at)}:${clock(entry.at).slice(6)} UTC`);
+  setIcon(slots.icon, ICONS[entry.kind] ?? "circle");
+  setText(slots.kind, `${sentence(entry.kind)}: `);
+  setText(slots.text, entry.text);
+  setText(slots.detail, entry.detail ?? "");
+  const key = entry.follow_ids.join();
+  if (slots.tiles.dataset.key === key) return;
+  slots.tiles.dataset.key = key;
+  const holders = entry.follow_ids.map((id) => view.traders[id]).filter(Boolean);
+  slots.tiles.replaceChildren(...holders.map((trader) => tile(trader, trader.name)));
+}
+
+const isToday = (iso) => new Date(iso).toISOString().slice(0, 10) === new Date(serverNow()).toISOString().slice(0, 10);
+
+export class Activity {
+  constructor(body) {
+    this.list = new KeyedList(body, document.getElementById("activity-row"), fillActivity, newestFirst);
+    this.panel = body.closest(".panel");
+    this.body = body;
+    this.panel.querySelector("[data-filter=kind]")?.addEventListener("click", ({ target }) => {
+      const value = target.closest("button")?.value;
+      if (value === undefined) return;
+      this.show = value;
+      if (value) this.panel.dataset.show = value;
+      else delete this.panel.dataset.show;
+      this.#empty();
+    });
+  }
+
+  render(view, keys) {
+    this.list.sync(view.activity, keys, view);
+    // A fast replay would read out line after line; there the log stays quiet unless asked.
+    setAttribute(this.body, "aria-live", Number(view.portfolio.world_speed ?? 1) > 1 ? "off" : "polite");
+    this.#empty();
+  }
+
+  #empty() {
+    const rows = [...this.list.rows.values()].filter(({ root }) => !this.show || root.dataset.group === this.show);
+    setHidden(document.getElementById("activity-empty"), rows.length > 0);
+    setText(document.getElementById("activity-empty-text"), this.show && this.list.rows.size ? "Nothing of this kind among the newest entries." : "What the portfolio does, and what it decides not to do, appears here.");
+  }
+}
+
+const ORDER_STATES = {
+  pending: ["clock", "held", "Pending"], submitted: ["circle", "working", "Working"], partially_filled: ["contrast", "partial", "Partly filled"],
+  unknown: ["triangle-alert", "held", "No answer yet"],
+};
+
+function fillOrder({ root, slots }, order) {
+  const price = priceDigits(order.limit_price ?? order.average_price), digits = quantityDigits(order.limit_price ?? order.average_price);
+  const [icon, state, words] = ORDER_STATES[order.status.toLowerCase()] ?? ["circle", "working", sentence(order.status.toLowerCase().replaceAll("_", " "))];
+  setAttribute(root, "id", `order-${order.id}`);
+  setText(slots.what, `${sentence(order.side.toLowerCase())} ${number(order.quantity, digits)} ${order.code}`);
+  setText(slots.purpose, sentence((order.purpose ?? "").toLowerCase().replaceAll("_", " ")));
+  setClass(slots.status, `chip end state-${state}`);
+  setIcon(slots.status.firstElementChild, icon);
+  setText(slots.status.lastElementChild, words);
+  const parts = [known(order.limit_price) ? `limit ${number(order.limit_price, price)}` : "market"];
+  const filled = Number(order.filled_quantity) / Number(order.quantity);
+  if (filled > 0) parts.push(`${percent(filled * 100, 0)} filled at ${number(order.average_price, price)}`);
+  if (order.reduce_only) parts.push("only reduces");
+  setText(slots.detail, parts.join(", "));
+  fillExpiry(slots, order);
+}
+
+function fillExpiry(slots, order) {
+  const left = order.expires_at ? secondsBetween(serverNow(), order.expires_at) : null;
+  setText(slots.expiry, left === null ? `since ${clock(order.created_at)}` : left > 0 ? `${span(left)} left` : "expiring");
+}
+
+export class Orders {
+  constructor(body) {
+    this.list = new KeyedList(body, document.getElementById("order-row"), fillOrder, (a, b) => (a.created_at < b.created_at ? 1 : -1));
+  }
+
+  render(view, keys) {
+    this.list.sync(view.orders, keys, view);
+    const count = Object.keys(view.orders).length;
+    setHidden(document.getElementById("orders-empty"), count > 0);
+    setText(document.getElementById("orders-count"), count ? String(count) : "");
+  }
+
+  tick() {
+    for (const { slots, entity } of this.list.rows.values()) fillExpiry(slots, entity);
+  }
+}
+

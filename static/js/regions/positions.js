@@ -1,0 +1,148 @@
+// Aggregated positions: one row per underlying, chips for whose they are, a detail row per position on demand.
+import { KeyedList, clone, element, setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
+import { UNKNOWN, dayMinute, known, number, percent, priceDigits, quantityDigits, secondsBetween, signed, signedPercent, span, stance, tone } from "../format.js";
+import { setSide, sharePct, tile, traderName, worldNow } from "./shared.js";
+
+const bySize = (a, b) => Math.abs(Number(b.notional)) - Math.abs(Number(a.notional)) || Number(a.id) - Number(b.id);
+
+function fillChips(node, position, digits, view) {
+  const key = position.slices.map((slice) => `${slice.follow_id}:${slice.monogram}:${sharePct(slice.share_pct)}`).join();
+  if (node.dataset.key !== key) {
+    node.dataset.key = key;
+    node.replaceChildren(...position.slices.map((slice) => {
+      const chip = element("span"), name = traderName(view, slice.follow_id);
+      const mark = tile(slice);
+      mark.ariaHidden = "true";
+      chip.append(mark, element("span", "vh", `${name} `), sharePct(slice.share_pct));
+      return chip;
+    }));
+  }
+  position.slices.forEach((slice, index) => {
+    setAttribute(node.children[index], "title", `${traderName(view, slice.follow_id)}: ${stance(slice.quantity, digits)}`);
+  });
+}
+
+function fillSlices(row, position, view, digits) {
+  const body = row.extra.querySelector("tbody");
+  body.replaceChildren(...position.slices.map((slice) => {
+    const line = element("tr"), name = element("th", "c-lead");
+    name.scope = "row";
+    const who = element("span", "row-s");
+    who.append(tile(slice), traderName(view, slice.follow_id));
+    name.append(who);
+    line.append(name);
+    const cell = (label, text, className = "") => {
+      const td = element("td", "num"), inner = element("span", className, text);
+      td.dataset.label = label;
+      td.append(inner);
+      line.append(td);
+    };
+    cell("Quantity", stance(slice.quantity, digits));
+    cell("Share", sharePct(slice.share_pct));
+    cell("Unrealized", signed(slice.unrealized_pnl), tone(slice.unrealized_pnl));
+    cell("Realized", signed(slice.realized_pnl), tone(slice.realized_pnl));
+    return line;
+  }));
+}
+
+function toggleSlices(row, template, view) {
+  const button = row.slots.more;
+  if (row.extra) {
+    row.extra.remove();
+    row.extra = null;
+  } else {
+    row.extra = clone(template).root;
+    row.extra.id = `slices-${row.entity.id}`;
+    row.root.after(row.extra);
+    fillSlices(row, row.entity, view, quantityDigits(row.entity.mark_price));
+  }
+  setAttribute(button, "aria-expanded", String(Boolean(row.extra)));
+  setAttribute(button, "aria-controls", row.extra?.id);
+}
+
+function fillIdentity({ root, slots }, position) {
+  setAttribute(root, "id", `pos-${position.id}`);
+  setText(slots.code, position.code);
+  setSide(slots.side, position.side);
+  setText(slots.leverage, known(position.leverage) && Number(position.leverage) > 0 ? `${number(position.leverage, 1)}x` : "");
+  const closing = position.status && !["active", "closed"].includes(position.status.toLowerCase());
+  setHidden(slots.status, !closing);
+  if (closing) setText(slots.status, position.status.replaceAll("_", " ").toLowerCase());
+  setAttribute(slots.more, "aria-label", `Traders in ${position.code}`);
+}
+
+function fillPosition(row, position, view) {
+  const { root, slots } = row;
+  const price = priceDigits(position.entry_price ?? position.mark_price), digits = quantityDigits(position.entry_price ?? position.mark_price);
+  fillIdentity(row, position);
+  root.dataset.side = position.side;
+  setText(slots.quantity, number(Math.abs(position.quantity), digits));
+  setAttribute(slots.quantity, "title", position.quantity);
+  setText(slots.working, position.working_orders ? `${position.working_orders} working` : "");
+  setText(slots.notional, number(Math.abs(position.notional), 0));
+  setText(slots.share, percent(position.share_pct, 1));
+  setText(slots.entry, known(position.entry_price) ? number(position.entry_price, price) : UNKNOWN);
+  setText(slots.liquidation, known(position.liquidation_price) ? `liq. ${number(position.liquidation_price, price)}` : "");
+  setTick(slots.mark, position.mark_price, known(position.mark_price) ? number(position.mark_price, price) : UNKNOWN);
+  setClass(slots.mark, position.mark_stale ? "stale" : "");
+  setText(slots.age, position.mark_stale ? "stale" : "");
+  setAttribute(slots.mark, "title", position.mark_at ? `Price of ${dayMinute(position.mark_at)} UTC` : null);
+  setTick(slots.pnl, position.unrealized_pnl, signed(position.unrealized_pnl));
+  setClass(slots.pnl.parentElement, tone(position.unrealized_pnl));
+  setText(slots.pnlPct, signedPercent(position.unrealized_pct));
+  setText(slots.realized, signed(position.realized_pnl));
+  setClass(slots.realized, tone(position.realized_pnl));
+  setText(slots.fees, Number(position.fees) ? `fees ${number(position.fees)}` : "");
+  fillChips(slots.traders, position, digits, view);
+  fillHeld(row, view);
+  if (row.extra) fillSlices(row, position, view, digits);
+}
+
+function fillHeld({ slots, entity }, view) {
+  setText(slots.held, entity.opened_at ? span(secondsBetween(entity.opened_at, worldNow(view.portfolio))) : UNKNOWN);
+  setText(slots.opened, entity.opened_at ? dayMinute(entity.opened_at) : "");
+}
+
+export class Positions {
+  constructor(body, view) {
+    this.template = document.getElementById("slices-row");
+    this.list = new KeyedList(body, document.getElementById("position-row"), fillPosition, bySize);
+    this.panel = body.closest(".panel");
+    body.addEventListener("click", ({ target }) => {
+      const button = target.closest("[data-slot=more]");
+      if (button) toggleSlices(this.list.rows.get(button.closest("tr").id.slice(4)), this.template, this.view ?? view);
+    });
+    this.panel.querySelector("[data-filter=side]")?.addEventListener("click", ({ target }) => {
+      const value = target.closest("button")?.value;
+      if (value === undefined) return;
+      if (value) this.panel.dataset.show = value;
+      else delete this.panel.dataset.show;
+    });
+  }
+
+  render(view, keys) {
+    this.view = view;
+    this.list.sync(view.positions, keys, view);
+    const count = Object.keys(view.positions).length;
+    setText(document.getElementById("positions-count"), count ? `${count} open` : "");
+    setHidden(document.getElementById("positions-table"), !count);
+    setHidden(document.getElementById("positions-empty"), Boolean(count));
+  }
+
+  /** Time passed: only how long positions have been held changes. */
+  tick() {
+    for (const row of this.list.rows.values()) fillHeld(row, this.view);
+  }
+
+  renderTotals({ kpis, positions }) {
+    const sum = (field) => Object.values(positions).reduce((total, position) => total + Number(position[field] ?? 0), 0);
+    const unrealized = sum("unrealized_pnl"), realized = sum("realized_pnl");
+    setText(document.getElementById("total-notional"), number(kpis.gross, 0));
+    for (const [id, value] of [["total-unrealized", unrealized], ["total-realized", realized]]) {
+      const node = document.getElementById(id);
+      setText(node, signed(value));
+      setClass(node, tone(value));
+    }
+  }
+}
+

@@ -1,0 +1,129 @@
+// The traders a portfolio follows: cards on the portfolio page, rows on the traders page.
+import { KeyedList, setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
+import { known, number, percent, signed, signedPercent, tone, usd } from "../format.js";
+import { fillAllocation, fillSpark, fillSync, hueClass, positions } from "./shared.js";
+
+const byOrder = (a, b) => a.order - b.order || Number(a.follow_id) - Number(b.follow_id);
+
+function fillWho(slots, trader) {
+  setClass(slots.tile, `tile lg ${hueClass(trader.hue)}`);
+  setText(slots.tile, trader.monogram);
+  setText(slots.name, trader.name);
+  setText(slots.detail, trader.detail);
+  setAttribute(slots.detail, "title", trader.key);
+}
+
+function fillCard({ root, slots }, trader) {
+  setAttribute(root, "id", `trader-${trader.follow_id}`);
+  fillWho(slots, trader);
+  setText(slots.weight, percent(trader.weight_pct));
+  setText(slots.assigned, usd(trader.assigned, 0));
+  setTick(slots.pnl, trader.total_pnl, signed(trader.total_pnl));
+  setClass(slots.pnl, tone(trader.total_pnl));
+  setText(slots.pnlPct, known(trader.total_pnl_pct) ? `${signedPercent(trader.total_pnl_pct)} for you` : "for you");
+  setText(slots.own, signedPercent(trader.trader_return_pct));
+  setClass(slots.own, tone(trader.trader_return_pct));
+  fillSpark(slots.spark, trader.sparkline, 190, 26);
+  fillSync(slots.sync, trader);
+  setText(slots.positions, positions(trader.position_count));
+}
+
+function fillRow({ root, slots }, trader, view) {
+  setAttribute(root, "id", `follow-${trader.follow_id}`);
+  fillWho(slots, trader);
+  fillSync(slots.sync, trader);
+  const failing = known(trader.error_rate_pct) && Number(trader.error_rate_pct) > 0;
+  setText(slots.errors, failing ? `${percent(trader.error_rate_pct, 1)} of reads failed` : "");
+  setText(slots.note, trader.note ?? "");
+  setText(slots.weight, percent(trader.weight_pct));
+  setText(slots.assigned, usd(trader.assigned, 0));
+  setText(slots.equity, usd(trader.equity, 0));
+  setText(slots.day, signedPercent(trader.day_return_pct));
+  setClass(slots.day, tone(trader.day_return_pct));
+  setText(slots.own, known(trader.trader_return_pct) ? `${signedPercent(trader.trader_return_pct)} in all` : "");
+  setTick(slots.pnl, trader.total_pnl, signed(trader.total_pnl));
+  setClass(slots.pnl, tone(trader.total_pnl));
+  setText(slots.pnlPct, signedPercent(trader.total_pnl_pct));
+  setText(slots.drawdown, known(trader.max_drawdown_pct) ? percent(-Math.abs(trader.max_drawdown_pct)) : percent(null));
+  setText(slots.exposure, known(trader.exposure) ? `${number(trader.exposure)}x` : percent(null));
+  setText(slots.positions, positions(trader.position_count));
+  fillSpark(slots.spark, trader.sparkline, 96, 26);
+  fillActions(root, slots, trader, view);
+}
+
+// The template's forms carry the token of this page; only the trader's number differs.
+function fillActions(root, slots, trader, view) {
+  const { follow_status: status } = trader, order = Object.values(view.traders).sort(byOrder);
+  for (const form of root.querySelectorAll("form[data-action]")) setAttribute(form, "action", form.dataset.action.replace("/0/", `/${trader.follow_id}/`));
+  setHidden(slots.pause, status !== "active");
+  setHidden(slots.resume, status !== "paused");
+  setHidden(slots.remove, status === "leaving");
+  slots.up.disabled = order[0]?.follow_id === trader.follow_id;
+  slots.down.disabled = order.at(-1)?.follow_id === trader.follow_id;
+  for (const [slot, verb] of [["pauseButton", "Pause"], ["resumeButton", "Resume"], ["remove", "Remove"], ["up", "Move up"], ["down", "Move down"]]) {
+    setAttribute(slots[slot], "aria-label", `${verb} ${trader.name}`);
+  }
+}
+
+class TraderList {
+  constructor(body, template, fill) {
+    this.list = new KeyedList(body, document.getElementById(template), fill, byOrder);
+  }
+
+  /** Order and end buttons depend on the neighbours, so every row is looked at when one changes. */
+  render(view, keys) {
+    this.list.sync(view.traders, keys && keys.size < Object.keys(view.traders).length ? keys : null, view);
+    this.onCount?.(Object.values(view.traders));
+  }
+
+  /** Ages grow without news. */
+  tick() {
+    for (const { slots, entity } of this.list.rows.values()) fillSync(slots.sync, entity);
+  }
+}
+
+export class TraderCards extends TraderList {
+  constructor(body) {
+    super(body, "trader-card", fillCard);
+  }
+
+  onCount(traders) {
+    setHidden(document.getElementById("traders-empty"), traders.length > 0);
+    setText(document.getElementById("traders-count"), traders.length ? `${traders.length} of up to 10` : "");
+  }
+}
+
+export class TraderRows extends TraderList {
+  constructor(body) {
+    super(body, "follow-row", fillRow);
+    body.addEventListener("click", ({ target }) => {
+      const button = target.closest("[data-slot=remove]");
+      if (button) askRemove(this.list.rows.get(button.closest("tr").id.slice(7)).entity);
+    });
+  }
+
+  render(view, keys) {
+    super.render(view, view.traders && keys ? null : keys);
+    const active = Object.values(view.traders).filter((trader) => trader.follow_status === "active").sort(byOrder);
+    fillAllocation(document.getElementById("allocation-bar"), active.map((trader) => ({ ...trader, weight: Number(trader.weight_pct) })));
+    setAttribute(document.getElementById("allocation-bar"), "aria-label", active.map((trader) => `${trader.name} ${percent(trader.weight_pct)}`).join(", ") || "Nobody active");
+    const total = active.reduce((sum, trader) => sum + Math.round(Number(trader.weight_pct) * 100), 0);
+    setText(document.getElementById("allocation-total"), percent(total / 100));
+    setText(document.getElementById("allocation-active"), `${active.length} active, ${percent(active.length ? 100 / active.length : 0)} each`);
+  }
+
+  onCount(traders) {
+    const followed = traders.length;
+    setText(document.getElementById("followed-count"), `${followed} of up to 10`);
+    setHidden(document.getElementById("followed-empty"), followed > 0);
+    setHidden(document.getElementById("followed-table"), followed === 0);
+    setHidden(document.getElementById("not-diversified"), followed !== 1);
+  }
+}
+
+function askRemove(trader) {
+  const dialog = document.getElementById("remove-follow"), form = dialog.querySelector("form");
+  setAttribute(form, "action", form.dataset.action.replace("/0/", `/${trader.follow_id}/`));
+  for (const node of dialog.querySelectorAll("[data-name]")) setText(node, trader.name);
+  dialog.showModal();
+}
