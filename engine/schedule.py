@@ -10,7 +10,11 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "work open orders": {"task": "orders.work", "schedule": 1.0, "options": {"expires": 2}},
     "value portfolios": {"task": "upkeep.value", "schedule": 2.0, "options": {"expires": 4}},
     "charge funding": {"task": "upkeep.fund", "schedule": 5.0, "options": {"expires": 10}},
-    "expire reservations": {"task": "upkeep.expire_reservations", "schedule": 5.0, "options": {"expires": 10}},
+    "expire reservations": {
+        "task": "upkeep.expire_reservations",
+        "schedule": 5.0,
+        "options": {"expires": 10},
+    },
     "prune old reads": {"task": "upkeep.prune", "schedule": 3600.0, "options": {"expires": 3600}},
     "audit the books": {"task": "upkeep.audit", "schedule": 86400.0, "options": {"expires": 86400}},
 }

@@ -34,7 +34,7 @@ def sync_shard(shard: int, shards: int) -> None:
 def plan_due() -> None:
     """Run the copy cycles whose minute is over, or whose wake-up message was lost."""
     for portfolio_id in copy_cycle.cycles_due(now=utc_now()):
-        plan_cycle.delay(portfolio_id)
+        plan_cycle.apply_async((portfolio_id,), expires=30)
 
 
 @shared_task(name="plan.cycle")

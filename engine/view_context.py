@@ -11,7 +11,7 @@ from typing import Final
 from django.db.models import Count, F, Q, Sum
 
 from accounts.models import Portfolio
-from allocation.domain.limits import Limits, limits_of
+from allocation.domain.limits import PROFILES, Limits
 from allocation.models import CapitalAccount, Follow
 from core.decimals import ZERO, plain
 from engine.models import CycleState, Decision
@@ -109,7 +109,7 @@ def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
         capital=CapitalAccount.objects.get(portfolio=portfolio),
         valuation=Valuation.objects.get(portfolio=portfolio),
         cycle=CycleState.objects.get(portfolio=portfolio),
-        limits=limits_of(profile=portfolio.risk_profile),
+        limits=PROFILES[portfolio.risk_profile],
         follows=follows,
         current=current,
         stats=traders_stats(trader_ids=[f.trader_id for f in current], now=now),

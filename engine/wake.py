@@ -22,7 +22,7 @@ def _send_cycles(portfolio_ids: Sequence[int]) -> None:
     from engine.tasks import plan_cycle  # tasks stand above this module; only the message is sent from here
 
     for portfolio_id in portfolio_ids:
-        plan_cycle.delay(portfolio_id)
+        plan_cycle.apply_async((portfolio_id,), expires=30)
 
 
 def cycles_wake(

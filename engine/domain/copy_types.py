@@ -108,7 +108,9 @@ class Holding:
     def __post_init__(self) -> None:
         total = sum(self.slices.values(), ZERO)
         if total != self.quantity:
-            msg = f"{self.underlying}: the slices sum to {total}, the position is {self.quantity}. Audit the books."
+            msg = (
+                f"{self.underlying}: slices sum to {total}, the position is {self.quantity}. Audit the books."
+            )
             raise BooksDiffer(msg)
 
 

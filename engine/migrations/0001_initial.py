@@ -7,50 +7,105 @@ import core.clock
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
-        ('allocation', '0001_initial'),
-        ('execution', '0001_initial'),
+        ("accounts", "0001_initial"),
+        ("allocation", "0001_initial"),
+        ("execution", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CycleState',
+            name="CycleState",
             fields=[
-                ('portfolio', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='cycle', serialize=False, to='accounts.portfolio')),
-                ('wanted_at', models.DateTimeField(blank=True, null=True)),
-                ('wanted_why', models.CharField(blank=True, default='', max_length=120)),
-                ('ran_at', models.DateTimeField(blank=True, null=True)),
-                ('next_at', models.DateTimeField(db_index=True, default=core.clock.utc_now)),
-                ('run', models.PositiveIntegerField(default=1, help_text='World run in which it last ran.')),
-                ('forced_underlyings', models.JSONField(default=list, help_text='Underlyings to place anew though no trader moved.')),
-                ('forced_all', models.BooleanField(default=False, help_text='A setting or the set of follows changed: place all anew.')),
-                ('error', models.CharField(blank=True, default='', max_length=300)),
+                (
+                    "portfolio",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="cycle",
+                        serialize=False,
+                        to="accounts.portfolio",
+                    ),
+                ),
+                ("wanted_at", models.DateTimeField(blank=True, null=True)),
+                ("wanted_why", models.CharField(blank=True, default="", max_length=120)),
+                ("ran_at", models.DateTimeField(blank=True, null=True)),
+                ("next_at", models.DateTimeField(db_index=True, default=core.clock.utc_now)),
+                ("run", models.PositiveIntegerField(default=1, help_text="World run in which it last ran.")),
+                (
+                    "forced_underlyings",
+                    models.JSONField(
+                        default=list, help_text="Underlyings to place anew though no trader moved."
+                    ),
+                ),
+                (
+                    "forced_all",
+                    models.BooleanField(
+                        default=False, help_text="A setting or the set of follows changed: place all anew."
+                    ),
+                ),
+                ("error", models.CharField(blank=True, default="", max_length=300)),
             ],
         ),
         migrations.CreateModel(
-            name='Decision',
+            name="Decision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=16)),
-                ('underlying', models.CharField(blank=True, default='', max_length=48)),
-                ('text', models.CharField(help_text='What happened, in a few words.', max_length=200)),
-                ('reason', models.CharField(blank=True, default='', max_length=400)),
-                ('data', models.JSONField(default=dict, help_text='Numbers behind it: before, after, limits; decimals as strings.')),
-                ('fingerprint', models.CharField(blank=True, default='', max_length=40)),
-                ('run', models.PositiveIntegerField(default=1)),
-                ('at', models.DateTimeField(default=core.clock.utc_now)),
-                ('world_at', models.DateTimeField()),
-                ('follows', models.ManyToManyField(blank=True, related_name='decisions', to='allocation.follow')),
-                ('order', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='decisions', to='execution.order')),
-                ('portfolio', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='decisions', to='accounts.portfolio')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("kind", models.CharField(max_length=16)),
+                ("underlying", models.CharField(blank=True, default="", max_length=48)),
+                ("text", models.CharField(help_text="What happened, in a few words.", max_length=200)),
+                ("reason", models.CharField(blank=True, default="", max_length=400)),
+                (
+                    "data",
+                    models.JSONField(
+                        default=dict,
+                        help_text="Numbers behind it: before, after, limits; decimals as strings.",
+                    ),
+                ),
+                ("fingerprint", models.CharField(blank=True, default="", max_length=40)),
+                ("run", models.PositiveIntegerField(default=1)),
+                ("at", models.DateTimeField(default=core.clock.utc_now)),
+                ("world_at", models.DateTimeField()),
+                (
+                    "follows",
+                    models.ManyToManyField(blank=True, related_name="decisions", to="allocation.follow"),
+                ),
+                (
+                    "order",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="decisions",
+                        to="execution.order",
+                    ),
+                ),
+                (
+                    "portfolio",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="decisions",
+                        to="accounts.portfolio",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['portfolio', '-id'], name='decision_newest'), models.Index(condition=models.Q(('fingerprint', ''), _negated=True), fields=['portfolio', 'underlying', 'kind', '-id'], name='decision_same_inputs')],
+                "ordering": ["-id"],
+                "indexes": [
+                    models.Index(fields=["portfolio", "-id"], name="decision_newest"),
+                    models.Index(
+                        condition=models.Q(("fingerprint", ""), _negated=True),
+                        fields=["portfolio", "underlying", "kind", "-id"],
+                        name="decision_same_inputs",
+                    ),
+                ],
             },
         ),
     ]

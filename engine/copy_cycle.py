@@ -1,0 +1,119 @@
+"""The copy cycle: gather, decide, act. A newcomer starts here.
+
+    gather  read the portfolio's books, its traders, the marks            engine/gather.py
+    decide  targets → conflicts → limits → placement; touches nothing     engine/domain/copy.py
+    act     claim the version decided on, then book it all at once        engine/act.py
+
+It runs when a followed trader changed, when something ended at the venue, when a person changed a
+setting, and at least every minute. Any number of cycles of one portfolio may run at once: only the one
+whose books have not moved since it gathered gets to act, the others come round again.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from accounts.models import Portfolio
+from allocation.locks import capital_lock
+from allocation.models import Follow, FollowLeg
+from engine.act import CYCLE_EVERY, Acted, Superseded, plan_act
+from engine.decisions import DecisionNote, decision_store
+from engine.domain.copy import copy_decide
+from engine.gather import cycle_gather
+from engine.models import CycleState
+from execution.orders import order_cancel
+from markets.models import World
+from positions.models import ConflictRecord, Position
+
+logger = logging.getLogger(__name__)
+ATTEMPTS: Final = 3
+DUE_AT_ONCE: Final = 500
+
+
+def cycle_run(*, portfolio_id: int, now: datetime) -> Acted | None:
+    """Run one copy cycle; None where there was nothing to run or the books kept moving.
+
+    Orders it stores are sent, and orders it wants cancelled are cancelled, after its transaction.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            acted = _attempt(portfolio_id=portfolio_id, now=now)
+        except Superseded as news:
+            logger.info("copy cycle starts over: %s", news)
+            continue
+        for order_id in acted.cancel_ids if acted else ():
+            order_cancel(order_id=order_id, now=now, why="Its target changed")
+        return acted
+    CycleState.objects.filter(portfolio_id=portfolio_id, wanted_at__isnull=True).update(
+        wanted_at=now, wanted_why="the books kept moving"
+    )
+    return None
+
+
+def _attempt(*, portfolio_id: int, now: datetime) -> Acted | None:
+    """Gather, decide, act once.
+
+    :raises Superseded: the books moved meanwhile; nothing was written
+    """
+    cycle = CycleState.objects.select_related("portfolio").filter(portfolio_id=portfolio_id).first()
+    if cycle is None or not cycle.portfolio.world:
+        CycleState.objects.filter(portfolio_id=portfolio_id).update(next_at=now + CYCLE_EVERY, wanted_at=None)
+        return None
+    world = World.objects.get(pk=cycle.portfolio.world)
+    if cycle.run != world.run:
+        _run_begin(portfolio=cycle.portfolio, world=world, now=now)
+        cycle.refresh_from_db()
+    gathered = cycle_gather(portfolio=cycle.portfolio, world=world, cycle=cycle, now=now)
+    plan = copy_decide(inputs=gathered.inputs)
+    return plan_act(plan=plan, gathered=gathered)
+
+
+@transaction.atomic
+def _run_begin(*, portfolio: Portfolio, world: World, now: datetime) -> None:
+    """Forget what was adopted in the replay's last run: its traders start over, and so does copying them.
+
+    The feed starts a run only when every portfolio of the world is flat, so no position is left behind.
+    """
+    capital_lock(portfolio_id=portfolio.pk)
+    begun = CycleState.objects.filter(portfolio=portfolio).exclude(run=world.run).update(run=world.run)
+    if not begun:
+        return
+    FollowLeg.objects.filter(follow__portfolio=portfolio).delete()
+    Follow.objects.filter(portfolio=portfolio).update(decided_basis_id=None)
+    ConflictRecord.objects.filter(portfolio=portfolio, ended_at__isnull=True).update(ended_at=now)
+    if world.run > 1:
+        note = DecisionNote(kind="run", text=f"Run {world.run} of {world.label} begins")
+        decision_store(portfolio=portfolio, note=note, now=now)
+
+
+def cycles_due(*, now: datetime) -> list[int]:
+    """Claim the portfolios whose cycle is due, or was wanted and not run for a second, and return their ids.
+
+    The claim moves their next turn by a minute, so that two schedulers never hand out the same turn.
+    """
+    wanted = Q(wanted_at__lte=now - timedelta(seconds=1), next_at__gt=now)
+    due = CycleState.objects.filter(Q(next_at__lte=now) | wanted).order_by("next_at")[:DUE_AT_ONCE]
+    claimed: list[int] = []
+    for state in due:
+        turn = CycleState.objects.filter(pk=state.pk, next_at=state.next_at, wanted_at=state.wanted_at)
+        next_at = max(now + CYCLE_EVERY, state.next_at + timedelta(milliseconds=1))
+        if turn.update(next_at=next_at, wanted_at=F("wanted_at")):
+            claimed.append(state.pk)
+    return claimed
+
+
+def world_is_flat(*, world: str) -> bool:
+    """Tell whether no portfolio of a world has a position or an order open, so that a replay may start over."""
+    portfolios = Portfolio.objects.filter(world=world)
+    holding = Position.objects.filter(portfolio__in=portfolios).exclude(status=Position.Status.CLOSED)
+    return (
+        not holding.exists()
+        and not portfolios.filter(
+            orders__status__in=["pending", "submitted", "partially_filled", "unknown"]
+        ).exists()
+    )

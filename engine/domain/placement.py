@@ -1,0 +1,163 @@
+"""Third stage: whether the way from what is held to the target is sent now, and as what.
+
+What a trader caused is sent whenever the venue would take it. What only followed from another
+change of the trader's (its scale moved) is sent beyond the drift threshold. What nobody caused is
+sent beyond it if the portfolio rebalances by itself, else recommended. A close is always sent, whole.
+
+One order works per underlying at a time: while one does, it is waited for, or cancelled where the
+target has turned against it. A flip closes first; the other side follows once the position is flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from allocation.domain.drift import target_drift
+from core.decimals import BPS, ONE, ZERO
+from core.instruments import Instrument
+from engine.domain.copy_types import Market, WorkingOrder
+from engine.domain.plan_types import Purpose
+
+ENTRY_REACH: Final = 10 * BPS  # an entry is limited to 10 bps beyond the mark
+EXIT_REACH: Final = 100 * BPS  # an exit must fill: 1 % protects from a broken book alone
+
+
+class Cause(StrEnum):
+    """Why a position should move."""
+
+    TRADER = "trader"  # a trader, or a setting, changed this very leg, or such a change is unfinished
+    SCALE = "scale"  # another leg of a contributing trader changed, and with it the scale of this one
+    DRIFT = "drift"  # prices moved
+
+
+class Verdict(StrEnum):
+    """What happens to the difference between holding and target."""
+
+    PLACE = "place"
+    ON_TARGET = "on_target"
+    WORKING = "working"  # an order is working and leads there
+    WAIT = "wait"  # more is wanted once the working order has ended
+    CANCEL = "cancel"  # the working order leads the wrong way
+    SMALL = "small"  # below what the venue takes
+    WITHIN = "within"  # within the drift threshold
+    RECOMMEND = "recommend"  # beyond it, and the portfolio does not rebalance by itself
+    UNFUNDED = "unfunded"  # no free capital for it
+    UNPRICED = "unpriced"  # the venue does not trade it or has no price
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The verdict on one underlying.
+
+    :param quantity: signed order quantity; 0 unless placed
+    :param wanted: signed order quantity before capital was looked at
+    :param flips: the close of a position whose target lies on the other side
+    :param capital_needed: what the order needs of free capital, rounded up
+    :param cancels: the working orders to cancel
+    """
+
+    verdict: Verdict
+    cause: Cause
+    quantity: Decimal = ZERO
+    wanted: Decimal = ZERO
+    purpose: Purpose | None = None
+    flips: bool = False
+    capital_needed: Decimal = ZERO
+    cancels: tuple[WorkingOrder, ...] = ()
+
+    @property
+    def cut_by_capital(self) -> bool:
+        """Tell whether free capital let less through than was wanted."""
+        return self.quantity != self.wanted
+
+
+def placement_decide(
+    *,
+    target: Decimal,
+    held: Decimal,
+    working: Sequence[WorkingOrder],
+    market: Market,
+    cause: Cause,
+    drift_threshold: Decimal,
+    auto_rebalance: bool,
+) -> Placement:
+    """Decide what to do about one position.
+
+    :param target: signed quantity wanted; ``held`` signed quantity now
+    :param drift_threshold: fraction of the target below which drift is left alone
+    """
+    expected = held + sum((order.signed for order in working), ZERO)
+    quantity, purpose, flips = _step_toward(target, expected, market.instrument)
+    verdict = _judge(
+        quantity=quantity,
+        purpose=purpose,
+        target=target,
+        expected=expected,
+        market=market,
+        cause=cause,
+        drift_threshold=drift_threshold,
+        auto_rebalance=auto_rebalance,
+    )
+    if not working:
+        placed = quantity if verdict is Verdict.PLACE else ZERO
+        return Placement(verdict, cause, quantity=placed, wanted=placed, purpose=purpose, flips=flips)
+    if verdict is not Verdict.PLACE:
+        return Placement(Verdict.WORKING, cause)
+    against = tuple(order for order in working if order.signed * quantity < 0)
+    return Placement(Verdict.CANCEL if against else Verdict.WAIT, cause, cancels=against)
+
+
+def limit_price(*, side_up: bool, purpose: Purpose, market: Market) -> Decimal:
+    """Return the limit of an order: mark + reach for a buy (``side_up``), mark - reach for a sell.
+
+    An entry's price is rounded inside its 10 bps, an exit's outward, so that it fills.
+    """
+    reach = EXIT_REACH if purpose.reduces else ENTRY_REACH
+    raw = market.mark * (ONE + reach if side_up else ONE - reach)
+    rounded = market.instrument.price(raw, up=side_up is purpose.reduces)
+    return max(rounded, ONE.scaleb(-market.instrument.price_places))
+
+
+def _step_toward(
+    target: Decimal, expected: Decimal, instrument: Instrument
+) -> tuple[Decimal, Purpose | None, bool]:
+    """Return the signed order quantity toward the target, its purpose, and whether it begins a flip."""
+    if target == expected:
+        return ZERO, None, False
+    if target * expected < 0 or (target == 0 and expected != 0):
+        return -expected, Purpose.CLOSE, target != 0
+    quantity = instrument.quantity(target - expected)
+    if abs(target) < abs(expected):
+        return quantity, Purpose.REDUCE, False
+    return quantity, Purpose.SCALE_IN if expected else Purpose.ENTRY, False
+
+
+def _judge(
+    *,
+    quantity: Decimal,
+    purpose: Purpose | None,
+    target: Decimal,
+    expected: Decimal,
+    market: Market,
+    cause: Cause,
+    drift_threshold: Decimal,
+    auto_rebalance: bool,
+) -> Verdict:
+    """Say what becomes of an order of ``quantity``, as if none were working."""
+    if purpose is None:
+        return Verdict.ON_TARGET
+    if target == 0:
+        return Verdict.PLACE
+    if quantity == 0 or (
+        purpose is not Purpose.CLOSE and abs(quantity) * market.mark < market.instrument.min_notional
+    ):
+        return Verdict.SMALL
+    if cause is Cause.TRADER:
+        return Verdict.PLACE
+    if target_drift(actual=expected, target=target) <= drift_threshold:
+        return Verdict.WITHIN
+    return Verdict.PLACE if cause is Cause.SCALE or auto_rebalance else Verdict.RECOMMEND
