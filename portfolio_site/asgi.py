@@ -13,13 +13,15 @@ os.environ.setdefault("DATABASE_POOL", "true")
 
 django_application = get_asgi_application()
 
+from portfolio_site.static_files import StaticFiles  # noqa: E402 - needs the settings above
+
 websocket_urlpatterns: list[object] = []
 if find_spec("dashboard") and find_spec("dashboard.routing"):
     from dashboard.routing import websocket_urlpatterns
 
 application = ProtocolTypeRouter(
     {
-        "http": django_application,
+        "http": StaticFiles(application=django_application),
         "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 from celery import Celery, bootsteps
-from celery.signals import worker_process_init
+from celery.signals import setup_logging, worker_process_init
 from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
@@ -63,6 +63,11 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 app.steps["worker"].add(HeartbeatStep)
+
+
+@setup_logging.connect
+def logging_keep(**kwargs: Any) -> None:
+    """Keep the logging Django has set up; that somebody answers this signal keeps Celery from its own."""
 
 
 @worker_process_init.connect

@@ -325,5 +325,5 @@ def _reason(log_text: str) -> str:
     for word in ("DETAIL:", "FATAL", "PANIC", "error:", "Fatal", "Bad ", "Can't", "corrupt", "#"):
         for line in lines:
             if word in line:
-                return line[line.find(word) :].lstrip("# ").rstrip(".")
+                return line[line.find(word) :].removeprefix("DETAIL:").lstrip("# ").rstrip(".")
     return lines[-1].rstrip(".") if lines else "it said nothing"

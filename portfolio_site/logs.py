@@ -54,7 +54,9 @@ def logging_config(*, format_name: str, level: str) -> dict[str, Any]:
             # Each request is told once, by django_structlog; these would tell it again.
             "django.server": {"level": "WARNING"},
             "uvicorn.access": {"level": "WARNING"},
-            # A lost connection is retried and said once by Celery's consumer.
-            "celery.redirected": {"level": "WARNING"},
+            # Each task and each tick of beat, twice a second for ever.
+            "celery.app.trace": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.beat": {"level": "WARNING"},
         },
     }

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 POLICY = "; ".join(
     (
@@ -27,21 +28,23 @@ class ContentSecurityPolicy:
     sync_capable = True
     async_capable = True
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]) -> None:
+    def __init__(
+        self, get_response: Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
+    ) -> None:
         self.get_response = get_response
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         response = self.get_response(request)
-        if isinstance(response, HttpResponse):
+        if isinstance(response, HttpResponseBase):
             return _marked(response)
         return self._answer_later(response)
 
-    async def _answer_later(self, pending: Awaitable[HttpResponse]) -> HttpResponse:
+    async def _answer_later(self, pending: Awaitable[HttpResponseBase]) -> HttpResponseBase:
         return _marked(await pending)
 
 
-def _marked(response: HttpResponse) -> HttpResponse:
+def _marked(response: HttpResponseBase) -> HttpResponseBase:
     response.headers.setdefault("Content-Security-Policy", POLICY)
     return response

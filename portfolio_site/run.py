@@ -73,10 +73,12 @@ def _site_run() -> None:
             if sign_in.exists():
                 _say(f"Demo sign-in: {sign_in.read_text().strip()}")
             supervisor.keep_forever()
+        except KeyboardInterrupt:
+            _say("Stopping …")
+            raise
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # stopping takes seconds at most and is not cut short
-            _say("Stopping …")
             supervisor.stop()
 
 
@@ -103,7 +105,8 @@ def _prepare(*, var_dir: Path) -> None:
         child.kill()
         raise
     if code != 0:
-        raise StartRefused(f"{last_line(child.log_text())} See {child.spec.log_path}.")
+        told = last_line(child.log_text()).removeprefix("CommandError: ")
+        raise StartRefused(f"{told} See {child.spec.log_path}.")
 
 
 def _ready_await(*, supervisor: Supervisor, address: str) -> None:

@@ -1,6 +1,7 @@
 """Django settings. Every value a deployment may change is an environment variable, read and checked here
 and described in docs/configuration.md; a wrong one stops the start with a sentence."""
 
+import logging
 import os
 
 import environ
@@ -84,6 +85,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "django.forms",
     "channels",
     "rest_framework",
     "knox",
@@ -95,7 +97,6 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "portfolio_site.middleware.ContentSecurityPolicy",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -156,7 +157,9 @@ locals().update(environ.Env.email_url_config(EMAIL_URL))
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True  # served from where they lie: nothing to collect before a start
+WHITENOISE_USE_FINDERS = (
+    True  # by portfolio_site.static_files, served from where they lie: nothing to collect before a start
+)
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # ---------------------------------------------------------------- people and safety
@@ -238,5 +241,8 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "run" / "beat-schedule")
 structlog_configure()
 LOGGING = logging_config(format_name=LOG_FORMAT, level=LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
-DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = 10  # DEBUG: the end of a request says all that its start does
+# What goes well is told once or not at all: requests at their end, the tasks of every second when they fail.
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_DEFAULT_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_TASK_SUCCESS_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False

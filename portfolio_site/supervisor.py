@@ -125,10 +125,9 @@ class Supervisor:
         kept.child.kill()  # what it may have left in its process group
         kept.again_s = now_s + kept.pause_s
         spec = kept.child.spec
-        told = f"signal {-code}" if code < 0 else f"exit code {code}"
+        told = f"signal {-code}" if code < 0 else f"exit code {code}: {last_line(kept.child.log_text())}"
         print(  # noqa: T201 - the terminal is this program's page
-            f"{spec.name} ended ({told}: {last_line(kept.child.log_text())}); starting it again in "
-            f"{kept.pause_s:.0f} s, see {spec.log_path}.",
+            f"{spec.name} ended ({told}); starting it again in {kept.pause_s:.0f} s, see {spec.log_path}.",
             flush=True,
         )
         kept.pause_s = min(kept.pause_s * 2, PAUSE_MAX_S)

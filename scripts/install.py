@@ -42,7 +42,7 @@ def main() -> int:
         return refuse("Ensemble needs Python 3.11, 3.12 or 3.13; none was found (name one with PYTHON=).")
     LOG.parent.mkdir(parents=True, exist_ok=True)
     LOG.write_text("")
-    say(f"Installing {len(files)} list(s) of Python packages into .venv …")
+    say("Installing the Python packages into .venv (once; a minute at most) …")
     problem = install(interpreter=interpreter, files=files, tool="uv") if uv_works() else "no uv"
     if problem:
         problem = install(interpreter=interpreter, files=files, tool="pip")
@@ -58,7 +58,17 @@ def install(*, interpreter: str, files: list[Path], tool: str) -> str:
     lists = [part for file in files for part in ("-r", str(file))]
     if tool == "uv":
         make = ["uv", "venv", "--quiet", "--python", interpreter, str(VENV)]
-        fetch = ["uv", "pip", "install", "--quiet", "--python", str(PYTHON), "--require-hashes", *lists]
+        fetch = [
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            str(PYTHON),
+            "--require-hashes",
+            *lists,
+        ]
     else:
         make = [interpreter, "-m", "venv", str(VENV)]
         fetch = [str(PYTHON), "-m", "pip", "install", "--quiet", "--require-hashes", *lists]
@@ -80,7 +90,7 @@ def failure_sentence() -> str:
     if any(sign in text for sign in COMPILER_SIGNS):
         return (
             "A Python package has to be compiled here and a compiler is missing: install gcc, make and "
-            "Python's headers (Debian, Ubuntu: apt-get install build-essential python3-dev), then start again."
+            "Python's headers (Debian: apt-get install build-essential python3-dev), then start again."
         )
     return f"The Python packages could not be installed ({last_line()}); the whole output is in {LOG}."
 

@@ -84,7 +84,7 @@ class TestProcesses:
             name=f"worker-{name}",
             argv=[
                 *("-m", "celery", "-A", "portfolio_site", "worker", "-Q", ",".join(queues)),
-                *("-c", str(concurrency), "-n", f"{name}@%h", "-l", "INFO"),
+                *("-c", str(concurrency), "-n", f"{name}@%h"),
                 *("--without-gossip", "--without-mingle", "--without-heartbeat"),
             ],
         )
