@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from core.decimals import ZERO
+from core.decimals import QUANTITY_STEP, ZERO, to_step
 from core.instruments import underlying_of
 
 
@@ -84,7 +84,7 @@ def book_at_marks(*, equity: Decimal, legs: Sequence[BasisLeg], marks: Mapping[s
 
 
 def _merged(underlying: str, legs: Iterable[BasisLeg], marks: Mapping[str, Decimal]) -> TraderLeg | None:
-    """Net the instruments of one underlying into one leg, or None where they cancel out.
+    """Net the instruments of one underlying into one leg, or None where they cancel out (to 12 places).
 
     The price of the net is the average mark weighted by size, so the notional always has the sign
     of the quantity, also for a long on one market against a slightly smaller short on another.
@@ -94,17 +94,15 @@ def _merged(underlying: str, legs: Iterable[BasisLeg], marks: Mapping[str, Decim
         for leg in legs
         if leg.quantity
     ]
-    quantity = sum((part for _, part, _ in parts), ZERO)
+    quantity = to_step(sum((part for _, part, _ in parts), ZERO), QUANTITY_STEP)
     if quantity == 0:
         return None
-    notional = sum((part for _, _, part in parts), ZERO)
-    if len(parts) > 1:
-        notional = quantity * sum(abs(n) for _, _, n in parts) / sum(abs(q) for _, q, _ in parts)
+    price = sum((abs(n) for _, _, n in parts), ZERO) / sum((abs(q) for _, q, _ in parts), ZERO)
     net_side = [(leg, part) for leg, part, _ in parts if (part > 0) == (quantity > 0)]
     return TraderLeg(
         underlying=underlying,
         quantity=quantity,
-        notional=notional,
+        notional=quantity * price if len(parts) > 1 else parts[0][2],
         entry_price=_average_entry(net_side),
         opened_at=min(
             (at for leg, _ in net_side if (at := leg.opened_at or leg.first_seen_at)), default=None

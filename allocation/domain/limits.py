@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from core.decimals import MONEY_STEP, ONE, ZERO, plain
+from core.decimals import MONEY_STEP, ONE, ZERO, plain, to_step
 from core.types import Policy
 
 MAX_LEVERAGE: Final = Decimal(2)  # gross cap of the most daring profile; no portfolio goes beyond
@@ -65,19 +66,28 @@ class Exposure:
     barred: str = ""
 
 
+class Limit(StrEnum):
+    """Which limit answered."""
+
+    BARRED = "barred"
+    POSITION = "position"
+    PLACES = "places"
+    GROSS = "gross"
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """The wanted net stands."""
 
     to: Decimal
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Capped:
-    """A limit lets only ``to`` of the wanted net through; ``why`` names the limit with its numbers."""
+    """A limit lets only ``to`` of the wanted net through; ``why`` names it with its numbers."""
 
     to: Decimal
+    limit: Limit
     why: str
 
 
@@ -86,10 +96,16 @@ class Denied:
     """No increase at all; ``to`` is what may stay of what is held."""
 
     to: Decimal
+    limit: Limit
     why: str
 
 
 Answer = Allowed | Capped | Denied
+
+
+def reason_of(*, answer: Answer) -> str:
+    """Return why a limit cut what was wanted; empty where none did."""
+    return "" if isinstance(answer, Allowed) else answer.why
 
 
 def gross_cap(*, limits: Limits, policy: Policy) -> Decimal:
@@ -121,12 +137,14 @@ def _single(exposure: Exposure, limits: Limits, equity: Decimal) -> Answer:
     """Apply what concerns this underlying alone: a bar on entries, and the size of one position."""
     held_part = kept(held=exposure.held, wanted=exposure.wanted)
     if exposure.barred and held_part != exposure.wanted:
-        return Denied(to=held_part, why=exposure.barred)
+        return Denied(to=held_part, limit=Limit.BARRED, why=exposure.barred)
     cap = limits.max_position * equity
     if abs(exposure.wanted) <= max(cap, abs(held_part)):
         return Allowed(to=exposure.wanted)
     to = max(cap, abs(held_part)).copy_sign(exposure.wanted)
-    return Capped(to=to, why=f"{plain(limits.max_position * 100)} % of equity (${cap:,.2f})")
+    return Capped(
+        to=to, limit=Limit.POSITION, why=f"{plain(limits.max_position * 100)} % of equity (${cap:,.2f})"
+    )
 
 
 def _places_denied(
@@ -143,7 +161,7 @@ def _places_denied(
         key=lambda e: (-abs(answers[e.underlying].to), e.underlying),
     )
     why = f"all {max_positions} places are taken"
-    return {e.underlying: Denied(to=ZERO, why=why) for e in candidates[free:]}
+    return {e.underlying: Denied(to=ZERO, limit=Limit.PLACES, why=why) for e in candidates[free:]}
 
 
 def _gross_capped(
@@ -160,9 +178,10 @@ def _gross_capped(
     why = f"{plain(cap * 100)} % gross exposure (${allowed:,.2f})"
     return {
         underlying: Capped(
-            to=(bases[underlying] + more * room / total)
-            .quantize(MONEY_STEP, rounding=ROUND_DOWN)
-            .copy_sign(answers[underlying].to),
+            to=(bases[underlying] + to_step(more * room / total, MONEY_STEP)).copy_sign(
+                answers[underlying].to
+            ),
+            limit=Limit.GROSS,
             why=why,
         )
         for underlying, more in growth.items()

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from allocation.domain.books import TraderBook
 from allocation.domain.copied import copied_notional, copied_quantity
-from core.decimals import MONEY_STEP, ONE, ZERO
+from core.decimals import MONEY_STEP, ONE, ZERO, to_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +71,4 @@ def trader_targets(
 
 
 def _money_toward_zero(value: Decimal) -> Decimal:
-    return value.quantize(MONEY_STEP, rounding=ROUND_DOWN)
+    return to_step(value, MONEY_STEP)

@@ -42,6 +42,11 @@ class Net:
     answer: Answer
 
     @property
+    def barred_by_price(self) -> bool:
+        """Tell whether nothing but a stale price bars entries."""
+        return self.market is not None and self.barred == _stale_text(self.underlying)
+
+    @property
     def target(self) -> Decimal:
         """The position's target quantity."""
         return sum(self.targets.values(), ZERO)
@@ -95,7 +100,11 @@ def entries_barred(*, inputs: CopyInputs, underlying: str) -> str:
     if underlying in inputs.blocked:
         return f"{underlying} is on the block list"
     market = inputs.markets.get(underlying)
-    return f"the price of {underlying} is stale" if market is not None and market.stale else ""
+    return _stale_text(underlying) if market is not None and market.stale else ""
+
+
+def _stale_text(underlying: str) -> str:
+    return f"the price of {underlying} is stale"
 
 
 def _draft(

@@ -98,14 +98,18 @@ def _deltas(net: Net, targets: Mapping[FollowId, Decimal]) -> Sequence[SliceDelt
 def _leftover_kept(net: Net, quantity: Decimal) -> Mapping[FollowId, Decimal]:
     """Return slice targets that ``quantity`` reaches exactly: the largest takes what it leaves over.
 
-    Where even the largest is too small for that, the targets stand and the order is shared pro rata.
+    Largest among those copied now, if any; else among those that stay. Where even that one is too
+    small, the targets stand and the order is shared pro rata.
     """
     leftover = quantity - (net.target - net.holding.quantity)
     if leftover == 0:
         return net.targets
-    keeper = max(net.legs, key=lambda leg: abs(net.targets[leg.follow_id])).follow_id
+    sizes = {leg.follow_id: abs(net.targets[leg.follow_id]) for leg in net.legs}
+    keeper = max(
+        net.legs, key=lambda leg: (leg.votes and sizes[leg.follow_id] > 0, sizes[leg.follow_id])
+    ).follow_id
     kept = net.targets[keeper] + leftover
-    if net.targets[keeper] == 0 or kept * net.targets[keeper] < 0:
+    if kept * net.targets[keeper] <= 0:
         return net.targets
     return {**net.targets, keeper: kept}
 

@@ -1,0 +1,93 @@
+"""The copy decision, from what was gathered to what is to be done; pure, so a backtest runs the same.
+
+    scene ──► conflicts ──► limits ──► placement ──► funding ──► slices, decisions
+
+Each stage is a file of its own; this one strings them together. Same inputs, same plan: the order
+in which follows, holdings and markets are given makes no difference.
+"""
+
+from __future__ import annotations
+
+from core.decimals import ZERO
+from engine.domain.assemble import plan_assemble
+from engine.domain.copy_types import CopyInputs
+from engine.domain.funding import entries_fund
+from engine.domain.legs import Scene, scene_gather
+from engine.domain.nets import Net, nets_limit
+from engine.domain.outcomes import Case
+from engine.domain.placement import Cause, Placement, Verdict, placement_decide
+from engine.domain.plan_types import CopyPlan
+from engine.domain.settle import net_settle
+from positions.domain.conflicts import Wish, conflicts_resolve
+
+
+def copy_plan(*, inputs: CopyInputs) -> CopyPlan:
+    """Decide what one portfolio does now, and why.
+
+    :raises UnableToAllocate: more than ten traders have a share
+    """
+    scene = scene_gather(inputs=inputs)
+    resolutions = conflicts_resolve(
+        wishes=_wishes(scene), rule=inputs.rule, policy=inputs.policy, overrides=inputs.overrides
+    )
+    nets = nets_limit(inputs=inputs, legs=scene.legs, resolutions=resolutions)
+    placements = entries_fund(
+        placements={underlying: _placement(net, inputs) for underlying, net in nets.items()},
+        markets=inputs.markets,
+        free_capital=inputs.free_capital,
+        margin_rate=inputs.margin_rate,
+        fee_rate=inputs.fee_rate,
+    )
+    cases = [_case(net, placements[underlying], inputs) for underlying, net in nets.items()]
+    return plan_assemble(scene=scene, cases=cases, inputs=inputs)
+
+
+def _wishes(scene: Scene) -> list[Wish]:
+    """Return the wishes of all legs that vote."""
+    return [
+        Wish(leg.follow_id, leg.underlying, leg.wish, leg.weight, leg.place, leg.opened_at)
+        for legs in scene.legs.values()
+        for leg in legs
+        if leg.votes and leg.follow_id is not None
+    ]
+
+
+def _placement(net: Net, inputs: CopyInputs) -> Placement:
+    if net.market is None:
+        return Placement(Verdict.UNPRICED, Cause.DRIFT)
+    return placement_decide(
+        target=net.target,
+        held=net.holding.quantity,
+        working=net.holding.working,
+        market=net.market,
+        cause=_cause(net, inputs),
+        drift_threshold=inputs.drift_threshold,
+        auto_rebalance=inputs.auto_rebalance,
+    )
+
+
+def _cause(net: Net, inputs: CopyInputs) -> Cause:
+    """Say why a position should move. A leg that is not to move causes nothing, whatever its trader did."""
+    moving = [leg for leg in net.legs if net.moves(leg)]
+    if any(leg.changed for leg in moving) or (moving and net.underlying in inputs.forced):
+        return Cause.TRADER
+    if _unfinished(net):
+        return Cause.TRADER
+    return Cause.SCALE if any(leg.rescaled for leg in moving) else Cause.DRIFT
+
+
+def _unfinished(net: Net) -> bool:
+    """Tell whether slices never arrived where they were sent: an order ended early, or had to wait."""
+    if net.market is None or net.holding.working:
+        return False
+    missing = sum(
+        (abs(leg.held - leg.memory.target_quantity) for leg in net.legs if leg.memory and net.moves(leg)),
+        ZERO,
+    )
+    return missing * net.market.mark >= net.market.instrument.min_notional
+
+
+def _case(net: Net, placement: Placement, inputs: CopyInputs) -> Case:
+    forced = net.underlying in inputs.forced
+    settlement = net_settle(net=net, placement=placement, forced=forced)
+    return Case(net=net, placement=placement, settlement=settlement, policy=inputs.policy, forced=forced)

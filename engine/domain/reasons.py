@@ -1,0 +1,154 @@
+"""Sentences for decisions: what happened and why, with the numbers, for the person who reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from allocation.domain.drift import target_drift
+from core.decimals import ONE, ZERO, plain
+from core.types import OrderSide
+from engine.domain.legs import Leg
+from engine.domain.nets import Net
+from engine.domain.placement import Placement, limit_price
+
+MAX_REASON: Final = 400
+MAX_TEXT: Final = 200
+MAX_ORDER_REASON: Final = 300
+_NAMED: Final = 3
+
+
+def money(value: Decimal) -> str:
+    """Write an amount in dollars and cents: $2,512.30, -$4.00."""
+    return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+
+
+def percent(fraction: Decimal) -> str:
+    """Write a fraction as a percentage with one decimal: 0.142 is "14.2 %"."""
+    return f"{fraction * 100:.1f} %"
+
+
+def names(legs: Sequence[Leg]) -> str:
+    """Name the traders: "A", "A and B", "A, B, C and 2 others"."""
+    return join(list(dict.fromkeys(leg.name for leg in legs)))
+
+
+def join(words: Sequence[str]) -> str:
+    """Join words as in a sentence, at most three of them by name."""
+    if len(words) > _NAMED + 1:
+        words = [*words[:_NAMED], f"{len(words) - _NAMED} others"]
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def clip(text: str, length: int) -> str:
+    """Cut a text that is too long, and show that it was cut."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def size(value: Decimal) -> str:
+    """Write a quantity with at most 8 decimals."""
+    return plain(round(value, 8))
+
+
+def order_text(*, net: Net, placement: Placement) -> str:
+    """Say what is ordered: "BUY 0.025 BTC at up to 60,060"."""
+    if net.market is None or placement.purpose is None or placement.quantity == 0:
+        return ""
+    up = placement.quantity > 0
+    limit = limit_price(side_up=up, purpose=placement.purpose, market=net.market)
+    side = OrderSide.BUY if up else OrderSide.SELL
+    bound = "at up to" if up else "at no less than"
+    return f"{side} {size(abs(placement.quantity))} {net.market.instrument.code} {bound} {plain(limit)}"
+
+
+def copied(legs: Sequence[Leg], net: Net, placement: Placement, crossed: Decimal) -> str:
+    """Say that a change was carried over, by an order, by an internal transfer, or both."""
+    parts = [text for text in (order_text(net=net, placement=placement), _crossed_text(net, crossed)) if text]
+    done = "; ".join(parts) or "the position is where it should be"
+    scale = min((leg.scale for leg in legs), default=ONE)
+    note = f" Its book is scaled to its share of capital (x {scale:.3f})." if scale < ONE else ""
+    return f"{names(legs)}: {done}.{note}"
+
+
+def merged(legs: Sequence[Leg], net: Net, placement: Placement, crossed: Decimal) -> str:
+    """Say how several wishes became one."""
+    wishes = join([f"{leg.name} {money(leg.wish)}" for leg in net.legs if leg.wish])
+    goal = net.target * net.market.mark if net.market else ZERO
+    return f"Merged into one target of {money(goal)}: {wishes}. {copied(legs, net, placement, crossed)}"
+
+
+def overruled(legs: Sequence[Leg], net: Net) -> str:
+    """Say whose wish counts instead."""
+    resolution = net.resolution
+    if resolution is None or resolution.winner is None:
+        return f"{names(legs)} does not count here."
+    winner = next(leg for leg in net.legs if leg.follow_id == resolution.winner.follow_id)
+    wished = join([f"{leg.name}'s {money(leg.wish)}" for leg in legs])
+    counts = f"{winner.name}'s {money(winner.wish)}"
+    return f"The rule “{resolution.rule}” counts {counts} alone; {wished} is left out."
+
+
+def spot_short(legs: Sequence[Leg], net: Net) -> str:
+    """Say why a short is not held."""
+    wished = join([f"{leg.name} wanted {money(leg.wish)}" for leg in legs])
+    if net.resolution is not None and net.resolution.net > 0:
+        return f"A spot portfolio holds no shorts: {wished}, which reduces what the others hold."
+    return f"A spot portfolio holds no shorts: {wished}."
+
+
+def capped(legs: Sequence[Leg], net: Net, why: str) -> str:
+    """Say which limit binds and what was wanted."""
+    return f"Capped at {why}: {names(legs)} wanted {money(abs(net.wanted))}."
+
+
+def capital_cut(legs: Sequence[Leg], net: Net, placement: Placement) -> str:
+    """Say that free capital lets only part of an entry through, or nothing."""
+    mark = net.market.mark if net.market else ZERO
+    wanted = money(abs(placement.wanted) * mark)
+    if placement.quantity == 0:
+        return f"Waiting for free capital: {names(legs)} wants {wanted} more of {net.underlying}."
+    sent = money(abs(placement.quantity) * mark)
+    return (
+        f"Capped at {sent} by free capital: {names(legs)} wanted {wanted}; the rest follows when it is there."
+    )
+
+
+def small(legs: Sequence[Leg], net: Net) -> str:
+    """Say that a change is less than the venue takes, and that it will add up."""
+    if net.market is None:
+        return ""
+    instrument = net.market.instrument
+    change = abs(net.target - net.holding.quantity) * net.market.mark
+    if change >= instrument.min_notional:
+        least = f"the venue's smallest step of {plain(instrument.quantity_step)} {instrument.code}"
+    else:
+        least = f"the venue's minimum of {money(instrument.min_notional)}"
+    return f"{names(legs)}: a change of {money(change)} is below {least}; it waits until changes add up."
+
+
+def flipping(legs: Sequence[Leg], net: Net) -> str:
+    """Say that a position is closed before its other side opens."""
+    side = "long" if net.holding.quantity > 0 else "short"
+    other = "short" if side == "long" else "long"
+    return (
+        f"{names(legs)} changed sides: the {side} of {size(abs(net.holding.quantity))} is closed first, "
+        f"the {other} of {size(abs(net.target))} follows when flat."
+    )
+
+
+def drifted(net: Net, *, done: bool) -> str:
+    """Say how far a position has drifted, and what is or should be done."""
+    drift = target_drift(actual=net.holding.quantity, target=net.target)
+    state = f"{net.underlying} is {percent(drift)} away from its target of {size(net.target)}"
+    return f"Rebalanced: {state}." if done else f"Rebalance recommended: {state}. No trader caused it."
+
+
+def _crossed_text(net: Net, crossed: Decimal) -> str:
+    """Say what changed hands inside the portfolio."""
+    if crossed == 0:
+        return ""
+    code = net.market.instrument.code if net.market else net.underlying
+    return f"{size(crossed)} {code} changes hands between traders, without a fee"
