@@ -174,6 +174,9 @@ class LedgerEntry(models.Model):
     portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="ledger")
     kind = models.CharField(max_length=12, choices=Kind.choices)
     amount = models.DecimalField(**MONEY_DIGITS)
+    units = models.DecimalField(
+        max_digits=36, decimal_places=16, default=ZERO, help_text="Fund units bought or sold by a flow; Σ = account's units."
+    )
     reference = models.CharField(
         max_length=120, help_text="What caused it, e.g. 'fill:42'; unique with its kind."
     )

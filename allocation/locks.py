@@ -1,0 +1,33 @@
+"""Row locks of allocation.
+
+Order everywhere: the portfolio's capital row first, then its orders, then its positions. Whoever
+changes the money or the books of a portfolio holds its capital row, so bookings of one portfolio
+happen one after the other.
+"""
+
+from __future__ import annotations
+
+from allocation.models import CapitalAccount, Reservation
+from core.errors import NotFound
+
+
+def capital_lock(*, portfolio_id: int) -> CapitalAccount:
+    """Lock and return a portfolio's capital row until the transaction ends.
+
+    :raises NotFound: the portfolio has no capital account
+    """
+    account = CapitalAccount.objects.select_for_update(of=("self",)).filter(pk=portfolio_id).first()
+    if account is None:
+        raise NotFound(f"Portfolio {portfolio_id} has no capital account. Open one with an initial deposit.")
+    return account
+
+
+def reservation_lock(*, reservation_id: object) -> Reservation:
+    """Lock and return a reservation; its portfolio's capital row must be locked already.
+
+    :raises NotFound: there is no such reservation
+    """
+    reservation = Reservation.objects.select_for_update(of=("self",)).filter(pk=reservation_id).first()
+    if reservation is None:
+        raise NotFound(f"There is no reservation {reservation_id}.")
+    return reservation
