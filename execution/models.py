@@ -1,7 +1,7 @@
 """Orders with their history and fills, and the paper venue's own books.
 
-An order is a committed row with its client order id before anything is sent. ``PaperOrder`` and
-``PaperFill`` belong to the paper venue alone: nothing outside ``execution.venues.paper`` touches them,
+An order is a committed row with its client order id before anything is sent. ``PaperOrder``, ``PaperFill``
+and ``PaperHolding`` belong to the paper venue alone: nothing outside ``execution.venues.paper`` touches them,
 so that it can be asked about an order like any other venue.
 """
 
@@ -12,7 +12,7 @@ from decimal import Decimal
 from django.db import models
 from django.db.models import F, Q
 
-from accounts.models import Portfolio
+from accounts.models import POLICY_CHOICES, Portfolio
 from allocation.models import Follow, Reservation
 from core.clock import utc_now
 from core.decimals import MONEY_DIGITS, PRICE_DIGITS, QUANTITY_DIGITS
@@ -48,6 +48,10 @@ class Order(models.Model):
     portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, related_name="orders")
     instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="orders")
     underlying = models.CharField(max_length=48)
+    policy = models.CharField(max_length=8, choices=POLICY_CHOICES, help_text="Spot or perpetual market.")
+    margin_rate = models.DecimalField(
+        max_digits=9, decimal_places=8, default=1, help_text="1 ÷ leverage: margin per cost of what it opens."
+    )
     client_order_id = models.CharField(max_length=34, unique=True)
     venue = models.CharField(max_length=24)
     venue_order_id = models.CharField(max_length=80, blank=True, default="")
@@ -90,6 +94,9 @@ class Order(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(quantity__gt=0), name="order_quantity_positive"),
             models.CheckConstraint(condition=Q(limit_price__gt=0), name="order_price_positive"),
+            models.CheckConstraint(
+                condition=Q(margin_rate__gt=0, margin_rate__lte=1), name="order_margin_rate_fraction"
+            ),
             models.CheckConstraint(condition=Q(committed__gte=0), name="order_committed_not_negative"),
             models.CheckConstraint(condition=Q(filled_quantity__gte=0), name="order_filled_not_negative"),
             models.CheckConstraint(
@@ -183,17 +190,23 @@ class PaperOrder(models.Model):
     account = models.CharField(max_length=40, help_text="Whose account at the venue, e.g. 'portfolio:7'.")
     world = models.CharField(max_length=48)
     instrument_code = models.CharField(max_length=48)
+    policy = models.CharField(max_length=8, choices=POLICY_CHOICES, help_text="Spot or perpetual market.")
     side = models.CharField(max_length=4, choices=SIDE_CHOICES)
     quantity = models.DecimalField(**QUANTITY_DIGITS)
     limit_price = models.DecimalField(**PRICE_DIGITS)
     reduce_only = models.BooleanField(default=False)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
-    reject_reason = models.CharField(max_length=200, blank=True, default="")
+    end_reason = models.CharField(max_length=200, blank=True, default="")
     filled_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
     accepted_at = models.DateTimeField(default=utc_now)
     matchable_at = models.DateTimeField(help_text="Accepted plus simulated latency.")
     expires_at = models.DateTimeField()
     match_steps = models.PositiveIntegerField(default=0)
+    mark_seen_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Arrival of the mark it was last matched on; one mark is matched once.",
+    )
 
     class Meta:
         indexes = [models.Index(fields=["world", "id"], condition=Q(status="open"), name="paper_order_open")]
@@ -217,3 +230,21 @@ class PaperFill(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} @ {self.price}"
+
+
+class PaperHolding(models.Model):
+    """What one account holds of one instrument at the paper venue: Σ of its signed fills."""
+
+    account = models.CharField(max_length=40)
+    instrument_code = models.CharField(max_length=48)
+    quantity = models.DecimalField(
+        **QUANTITY_DIGITS, default=ZERO, help_text="Positive long, negative short."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "instrument_code"], name="paper_holding_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.quantity} {self.instrument_code}"

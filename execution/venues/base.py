@@ -1,0 +1,131 @@
+"""What every venue can be asked, and the answers it may give.
+
+Three things can come of a request: an answer (one of the dataclasses here), ``RetryLater`` (nothing
+happened) or ``UnknownOutcome`` (something may have happened: ask by client id before acting again).
+Nothing here is ever called inside a database transaction of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """An order as it is sent; ``client_order_id`` makes sending it twice harmless.
+
+    :param account: whose account at the venue, e.g. "portfolio:7"
+    :param world: the market world whose prices it meets
+    :param policy: "spot" or "perp", the market it belongs to
+    :param expires_at: wall time at which the venue ends what is left, if it can
+    """
+
+    client_order_id: str
+    account: str
+    world: str
+    instrument_code: str
+    policy: str
+    side: str
+    quantity: Decimal
+    limit_price: Decimal
+    reduce_only: bool
+    expires_at: datetime
+
+
+class VenueStatus(StrEnum):
+    """How an order stands at a venue."""
+
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFill:
+    """One execution: positive quantity, price and fee in quote currency (a negative fee is a rebate)."""
+
+    client_order_id: str
+    venue_fill_id: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    world_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VenueOrder:
+    """An order as the venue knows it, with all its fills so far, oldest first."""
+
+    client_order_id: str
+    venue_order_id: str
+    status: VenueStatus
+    filled_quantity: Decimal
+    reason: str
+    fills: tuple[VenueFill, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The venue took the order (now, or when it was sent the first time)."""
+
+    venue_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The venue said no, and why."""
+
+    reason: str
+
+
+class CancelAnswer(StrEnum):
+    """What came of asking to cancel."""
+
+    CANCELLED = "cancelled"
+    ALREADY_ENDED = "already_ended"
+    NOT_KNOWN = "not_known"
+
+
+class Venue(Protocol):
+    """A place where orders are sent."""
+
+    @property
+    def name(self) -> str:
+        """The name under which orders are kept."""
+        ...
+
+    def order_submit(self, *, request: OrderRequest, now: datetime) -> Accepted | Refused:
+        """Send an order; sending the same client id again returns the first order's answer.
+
+        :raises RetryLater: nothing happened
+        :raises UnknownOutcome: it may have been taken
+        """
+        ...
+
+    def order_fetch(self, *, client_order_id: str) -> VenueOrder | None:
+        """Return the order as the venue knows it, None if it never had it.
+
+        :raises RetryLater: no usable answer
+        """
+        ...
+
+    def order_cancel(self, *, client_order_id: str, now: datetime) -> CancelAnswer:
+        """Ask to end what is left of an order.
+
+        :raises RetryLater: nothing happened
+        :raises UnknownOutcome: it may have been cancelled
+        """
+        ...
+
+    def fills_since(self, *, account: str, since: datetime) -> list[VenueFill]:
+        """Return an account's fills that the venue made at or after wall time ``since``, oldest first.
+
+        :raises RetryLater: no usable answer
+        """
+        ...
