@@ -111,6 +111,11 @@ class SliceEntry(models.Model):
     slice = models.ForeignKey(PositionSlice, on_delete=models.CASCADE, related_name="entries")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO, help_text="Signed change of the slice.")
+    notional = models.DecimalField(
+        **MONEY_DIGITS,
+        default=ZERO,
+        help_text="Signed like the quantity; a slice's realized − cost = −Σ notional.",
+    )
     price = models.DecimalField(**PRICE_DIGITS, default=ZERO)
     realized_pnl = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     fee = models.DecimalField(**MONEY_DIGITS, default=ZERO)
@@ -214,6 +219,7 @@ class Valuation(models.Model):
     run = models.PositiveIntegerField(default=1)
     at = models.DateTimeField(null=True, blank=True)
     world_at = models.DateTimeField(null=True, blank=True)
+    point_at = models.DateTimeField(null=True, blank=True, help_text="Wall time of the curve's newest point.")
 
     def __str__(self) -> str:
         return f"{self.equity}"

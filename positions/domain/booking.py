@@ -1,0 +1,156 @@
+"""Booking of fills, transfers and hand-overs, exact to the last decimal.
+
+Signs: quantity, cost and notional are positive for long and for buying, negative for short and for
+selling. A book is a quantity and its cost; the average entry price is cost ÷ quantity. Realized P&L is
+before fees; gains are positive.
+
+Everything follows from one identity: whatever is booked, Δrealized − Δcost = −notional. So summed
+over its bookings realized − cost = −Σ notional, for a position as for each of its slices, and
+realized + unrealized changes by nothing but the distance between price and mark.
+
+A worked example, prices in dollars. Buy 2 at 100, then 1 at 130, then sell 1 at 140:
+
+    buy  2 @ 100   quantity 2   cost 200
+    buy  1 @ 130   quantity 3   cost 330   (average 110)
+    sell 1 @ 140   quantity 2   cost 220   realized 140 − 110 = 30
+
+Average-cost method as described in IAS 2, paragraph 27 (weighted average cost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+
+from core.decimals import MONEY_STEP, ZERO
+
+QUANTITY_STEP: Final = Decimal("0.000000000001")
+_EXACT: Final = Context(
+    prec=90, rounding=ROUND_HALF_EVEN
+)  # two factors of 36 digits multiply without rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A signed quantity in base units and its signed cost in quote currency (8 places)."""
+
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A book after something was booked into it, and the P&L that this realized."""
+
+    quantity: Decimal
+    cost: Decimal
+    realized: Decimal
+
+    @property
+    def book(self) -> Book:
+        """The book without what was realized."""
+        return Book(quantity=self.quantity, cost=self.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One slice's part of a fill; ``index`` points into the order's slices."""
+
+    index: int
+    quantity: Decimal
+    notional: Decimal
+    fee: Decimal
+
+
+def notional_of(*, quantity: Decimal, price: Decimal) -> Decimal:
+    """Return quantity × price to 8 places, half to even, with the quantity's sign."""
+    return _EXACT.multiply(quantity, price).quantize(MONEY_STEP, context=_EXACT)
+
+
+def part_of(*, amount: Decimal, part: Decimal, whole: Decimal, step: Decimal = MONEY_STEP) -> Decimal:
+    """Return amount × part ÷ whole to a multiple of ``step``, half to even; all of it where part = whole."""
+    if part == whole:
+        return amount
+    return _EXACT.divide(_EXACT.multiply(amount, part), whole).quantize(step, context=_EXACT)
+
+
+def fill_apply(*, book: Book, quantity: Decimal, notional: Decimal) -> Booked:
+    """Book a signed quantity for a signed notional into a book.
+
+    Enlarging adds quantity and cost. Reducing takes out the proportional share of the cost, a full
+    close all of it, and realizes the rest. Through zero: the old book is closed with its share of the
+    notional, and the remainder opens the other side.
+
+    :raises ValueError: quantity is zero
+    """
+    if quantity == 0:
+        msg = "a booking needs a quantity"
+        raise ValueError(msg)
+    before, after = book.quantity, book.quantity + quantity
+    if before == 0 or (before > 0) == (quantity > 0):
+        return Booked(quantity=after, cost=book.cost + notional, realized=ZERO)
+    if abs(quantity) <= abs(before):
+        cost_share = part_of(amount=book.cost, part=-quantity, whole=before)
+        return Booked(quantity=after, cost=book.cost - cost_share, realized=-notional - cost_share)
+    closing = part_of(amount=notional, part=-before, whole=quantity)
+    return Booked(quantity=after, cost=notional - closing, realized=-closing - book.cost)
+
+
+def unrealized_pnl(*, quantity: Decimal, cost: Decimal, mark: Decimal) -> Decimal:
+    """Return quantity × mark − cost to 8 places; gains are positive on both sides."""
+    return notional_of(quantity=quantity, price=mark) - cost
+
+
+def split_exactly(*, total: Decimal, weights: Sequence[Decimal], step: Decimal) -> list[Decimal]:
+    """Split ``total`` in proportion to signed weights in multiples of ``step``, summing to it exactly.
+
+    What rounding leaves over goes to the largest weight (the first of equals). A total equal to the sum
+    of the weights gives the weights themselves.
+
+    :raises ValueError: the weights sum to zero while the total does not
+    """
+    whole = sum(weights, ZERO)
+    if whole == 0:
+        if total == 0:
+            return [ZERO for _ in weights]
+        msg = f"cannot split {total} over weights that sum to zero"
+        raise ValueError(msg)
+    if total == whole:
+        return list(weights)
+    shares = [part_of(amount=total, part=weight, whole=whole, step=step) for weight in weights]
+    largest = max(range(len(weights)), key=lambda i: (abs(weights[i]), -i))
+    shares[largest] += total - sum(shares, ZERO)
+    return shares
+
+
+def fill_shares(
+    *,
+    slices: Sequence[Decimal],
+    filled_before: Decimal,
+    quantity: Decimal,
+    notional: Decimal,
+    fee: Decimal,
+) -> list[Share]:
+    """Distribute one fill over an order's slices, pro rata to what each slice ordered.
+
+    Shares are differences of the cumulative split, so that the fills of an order which is filled
+    completely give each slice exactly what it ordered. Notional and fee follow the quantities;
+    each of the three sums to the fill exactly.
+
+    :param slices: signed ordered quantities; their sum has the sign of the order's side
+    :param filled_before: signed quantity filled before this fill
+    :param quantity: signed quantity of this fill
+    :param notional: signed notional of this fill
+    """
+    before = split_exactly(total=filled_before, weights=slices, step=QUANTITY_STEP)
+    after = split_exactly(total=filled_before + quantity, weights=slices, step=QUANTITY_STEP)
+    quantities = [late - early for late, early in zip(after, before, strict=True)]
+    notionals = split_exactly(total=notional, weights=quantities, step=MONEY_STEP)
+    fees = split_exactly(total=fee, weights=quantities, step=MONEY_STEP)
+    return [
+        Share(index=index, quantity=part, notional=notionals[index], fee=fees[index])
+        for index, part in enumerate(quantities)
+        if part
+    ]

@@ -1,0 +1,252 @@
+"""What portfolios are worth: equity, unit value, peak and start of day, and the equity curve.
+
+Equity = cash − deficit + spot holdings at mark + unrealized P&L of perpetuals. Margin is part of cash.
+An account and its positions are read in one statement, so a booking in between cannot tear them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from django.db.models import F, FilteredRelation, Q
+
+from accounts.models import Portfolio
+from allocation.models import CapitalAccount
+from core.decimals import ONE, to_money, to_price
+from core.types import Policy
+from markets.models import Mark, World
+from positions.domain.margin import LiquidationPlan, PerpHolding, liquidation_plan, liquidation_price
+from positions.domain.worth import HeldAtMark, Worth, worth_of
+from positions.models import EquityPoint, Position, Valuation
+
+__all__ = ["BooksAtMark", "books_at_marks", "liquidation_check", "liquidation_price", "portfolio_equity",
+           "valuations_update"]  # fmt: skip
+
+POINT_EVERY: Final = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class BooksAtMark:
+    """One portfolio's account and open positions as they stood at one moment, at the world's last marks.
+
+    :param unpriced: codes of held instruments that have no mark; such a portfolio cannot be valued
+    """
+
+    portfolio_id: int
+    world: str
+    cash: Decimal
+    deficit: Decimal
+    units: Decimal
+    deposits_net: Decimal
+    version: int
+    holdings: tuple[HeldAtMark, ...]
+    unpriced: tuple[str, ...]
+
+    @property
+    def worth(self) -> Worth:
+        """Equity and exposure."""
+        return worth_of(cash=self.cash, deficit=self.deficit, holdings=self.holdings)
+
+
+def books_at_marks(*, portfolio_ids: Iterable[int]) -> list[BooksAtMark]:
+    """Read accounts with their open positions in one statement, and price them; ordered by portfolio."""
+    accounts: dict[int, dict[str, object]] = {}
+    held: dict[int, list[dict[str, object]]] = {}
+    for row in _book_rows(portfolio_ids):
+        accounts[row["portfolio_id"]] = row
+        if row["code"] is not None:
+            held.setdefault(row["portfolio_id"], []).append(row)
+    marks = _marks_for(rows for rows in held.values())
+    return [_books(row, held.get(portfolio_id, []), marks) for portfolio_id, row in accounts.items()]
+
+
+def _book_rows(portfolio_ids: Iterable[int]) -> Iterable[dict]:
+    open_positions = FilteredRelation(
+        "portfolio__positions", condition=~Q(portfolio__positions__status=Position.Status.CLOSED)
+    )
+    return (
+        CapitalAccount.objects.filter(pk__in=list(portfolio_ids))
+        .annotate(held=open_positions)
+        .order_by("portfolio_id", "held__id")
+        .values(
+            "portfolio_id",
+            "cash",
+            "deficit",
+            "units",
+            "deposits_net",
+            "version",
+            world=F("portfolio__world"),
+            code=F("held__instrument_id"),
+            underlying=F("held__underlying"),
+            policy=F("held__policy"),
+            quantity=F("held__quantity"),
+            cost=F("held__cost"),
+            max_leverage=F("held__instrument__max_leverage"),
+        )
+    )
+
+
+def _marks_for(groups: Iterable[list[dict]]) -> dict[tuple[str, str], Decimal]:
+    wanted = {(row["world"], row["code"]) for rows in groups for row in rows}
+    marks = Mark.objects.filter(
+        world_id__in={world for world, _ in wanted}, instrument_id__in={code for _, code in wanted}
+    )
+    return {
+        (world, code): price for world, code, price in marks.values_list("world_id", "instrument_id", "price")
+    }
+
+
+def _books(account: dict, rows: Sequence[dict], marks: Mapping[tuple[str, str], Decimal]) -> BooksAtMark:
+    priced = [row for row in rows if (row["world"], row["code"]) in marks]
+    return BooksAtMark(
+        portfolio_id=account["portfolio_id"],
+        world=account["world"],
+        cash=account["cash"],
+        deficit=account["deficit"],
+        units=account["units"],
+        deposits_net=account["deposits_net"],
+        version=account["version"],
+        holdings=tuple(
+            HeldAtMark(
+                underlying=row["underlying"],
+                code=row["code"],
+                spot=row["policy"] == Policy.SPOT,
+                quantity=row["quantity"],
+                cost=row["cost"],
+                mark=marks[row["world"], row["code"]],
+                max_leverage=row["max_leverage"],
+            )
+            for row in priced
+        ),
+        unpriced=tuple(row["code"] for row in rows if row["quantity"] and row not in priced),
+    )
+
+
+class Unpriced(ValueError):
+    """A held instrument has no mark, so the portfolio cannot be valued."""
+
+
+def portfolio_equity(*, portfolio: Portfolio) -> Decimal:
+    """Return a portfolio's equity at its world's last marks, to 8 places.
+
+    :raises Unpriced: a held instrument has no mark
+    """
+    (books,) = books_at_marks(portfolio_ids=[portfolio.pk])
+    if books.unpriced:
+        raise Unpriced(
+            f"portfolio {portfolio.pk} holds {', '.join(books.unpriced)} without a mark in {books.world}"
+        )
+    return books.worth.equity
+
+
+def liquidation_check(*, portfolio_id: int) -> LiquidationPlan:
+    """Tell which perpetuals of a portfolio must be closed now because equity fell below maintenance margin.
+
+    :raises Unpriced: a held instrument has no mark, so nothing can be said
+    """
+    (books,) = books_at_marks(portfolio_ids=[portfolio_id])
+    if books.unpriced:
+        raise Unpriced(
+            f"portfolio {portfolio_id} holds {', '.join(books.unpriced)} without a mark in {books.world}"
+        )
+    perps = [
+        PerpHolding(held.underlying, held.code, held.quantity, held.mark, held.max_leverage)
+        for held in books.holdings
+        if not held.spot
+    ]
+    return liquidation_plan(equity=books.worth.equity, holdings=perps)
+
+
+def valuations_update(*, portfolio_ids: Iterable[int], now: datetime, filled: bool = False) -> list[int]:
+    """Value portfolios and store it; return the ids of those that could not be valued for want of a mark.
+
+    A point is added to the equity curve when the last is 10 s of wall time old, when something was filled,
+    and at the start of a run. A new UTC day of the world begins the day's result anew; a new run of a replay
+    begins day and peak anew.
+
+    :param filled: the portfolios' fills moved their books, so a point is wanted now
+    """
+    books = books_at_marks(portfolio_ids=portfolio_ids)
+    worlds = World.objects.in_bulk({one.world for one in books if one.world})
+    known = Valuation.objects.in_bulk([one.portfolio_id for one in books])
+    rows = [
+        _valuation(one, known.get(one.portfolio_id), worlds.get(one.world), now)
+        for one in books
+        if not one.unpriced
+    ]
+    _points_add(rows=[row for row in rows if _point_due(row, known.get(row.portfolio_id), now, filled)], now=now)
+    Valuation.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["portfolio"],
+        update_fields=[f.attname for f in Valuation._meta.concrete_fields if not f.primary_key],
+    )
+    return [one.portfolio_id for one in books if one.unpriced]
+
+
+def _valuation(one: BooksAtMark, before: Valuation | None, world: World | None, now: datetime) -> Valuation:
+    """Return the new valuation of a portfolio; the stored one is left alone."""
+    world_at = world.clock().at(now) if world else now
+    run = world.run if world else 1
+    equity = one.worth.equity
+    unit_value = to_price(equity / one.units) if one.units else (before.unit_value if before else ONE)
+    row = Valuation(
+        portfolio_id=one.portfolio_id,
+        equity=equity,
+        unit_value=unit_value,
+        run=run,
+        at=now,
+        world_at=world_at,
+    )
+    fresh = before is None or before.at is None or before.run != run
+    new_day = fresh or before is None or _day(before.day_start_at) != _day(world_at)
+    if new_day or before is None:
+        row.day_start_at, row.day_start_equity = world_at, equity
+        row.day_start_unit_value, row.day_start_deposits_net = unit_value, one.deposits_net
+    else:
+        row.day_start_at, row.day_start_equity = before.day_start_at, before.day_start_equity
+        row.day_start_unit_value = before.day_start_unit_value
+        row.day_start_deposits_net = before.day_start_deposits_net
+    if fresh or before is None or unit_value >= before.peak_unit_value:
+        row.peak_unit_value, row.peak_at = unit_value, world_at
+    else:
+        row.peak_unit_value, row.peak_at = before.peak_unit_value, before.peak_at
+    # The peak in money is the peak of a unit times the units of today, so that flows don't move the drawdown.
+    row.peak_equity = (
+        (row.peak_unit_value * one.units).quantize(equity) if row.peak_at != world_at else equity
+    )
+    return row
+
+
+def _day(at: datetime | None) -> object:
+    return at.astimezone(UTC).date() if at else None
+
+
+def _point_due(row: Valuation, before: Valuation | None, now: datetime, filled: bool) -> bool:
+    if filled or before is None or before.point_at is None or before.run != row.run:
+        return True
+    return now - before.point_at >= POINT_EVERY
+
+
+def _points_add(*, rows: Sequence[Valuation], now: datetime) -> None:
+    """Add a point per row to the curves; a second one at the same moment of the world is left out."""
+    for row in rows:
+        row.point_at = now
+    EquityPoint.objects.bulk_create(
+        (
+            EquityPoint(
+                portfolio_id=row.portfolio_id,
+                run=row.run,
+                at=now,
+                world_at=row.world_at,
+                equity=row.equity,
+                unit_value=row.unit_value,
+            )
+            for row in rows
+        ),
+        ignore_conflicts=True,
+    )
