@@ -1,4 +1,4 @@
-"""Traders in the admin: their words and rhythm can be edited, their state moved by actions; reads are looked at."""
+"""Traders in the admin: words and rhythm can be edited, actions move the state, reads are looked at."""
 
 from __future__ import annotations
 
@@ -24,12 +24,20 @@ _EDITABLE: Final = ("name", "monogram", "detail", "note", "sync_interval_s")
 
 
 @admin.register(Trader)
-class TraderAdmin(admin.ModelAdmin[Trader]):
+class TraderAdmin(admin.ModelAdmin):
     """Traders; created by following one, never deleted, since books refer to them."""
 
     list_display = (
-        "name", "kind", "world", "status", "follow_count", "synced_at", "next_sync_at", "failures_in_row", "last_error",
-    )  # fmt: skip
+        "name",
+        "kind",
+        "world",
+        "status",
+        "follow_count",
+        "synced_at",
+        "next_sync_at",
+        "failures_in_row",
+        "last_error",
+    )
     list_filter = ("status", "kind", "world")
     list_per_page = 50
     search_fields = ("=id", "name", "key", "detail", "last_error", "owner__email")
@@ -69,16 +77,14 @@ class TraderAdmin(admin.ModelAdmin[Trader]):
     @admin.action(description="Pause the sync", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
         """Stop reading these traders; portfolios hold what they have of them."""
-        self._move(
-            request, queryset, from_=~Q(status=Trader.Status.PAUSED), to=Trader.Status.PAUSED, word="Paused"
-        )
+        paused = Trader.Status.PAUSED
+        self._move(request, queryset, from_=~Q(status=paused), to=paused, word="Paused")
 
     @admin.action(description="Resume the sync", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
         """Read paused traders again, at once."""
-        self._move(
-            request, queryset, from_=Q(status=Trader.Status.PAUSED), to=Trader.Status.ACTIVE, word="Resumed"
-        )
+        paused = Q(status=Trader.Status.PAUSED)
+        self._move(request, queryset, from_=paused, to=Trader.Status.ACTIVE, word="Resumed")
 
     @admin.action(description="Sync now", permissions=["change"])
     def resync(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
