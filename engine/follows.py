@@ -10,11 +10,11 @@ from datetime import datetime
 
 from django.db import transaction
 
-from accounts.models import Portfolio, User
+from accounts.models import Portfolio
 from allocation import follows as follow_rows
 from allocation.models import Follow, FollowLeg
 from core.errors import InputError
-from engine.decisions import DecisionNote, decision_store
+from engine.decisions import DecisionNote, decision_store, world_time
 from engine.publishing import portfolio_changed
 from engine.wake import cycles_wake
 from positions.services import slices_hand_over
@@ -24,7 +24,6 @@ from traders.services import trader_find_or_create, trader_wake
 def follow_start(
     *,
     portfolio: Portfolio,
-    user: User,
     kind: str,
     key: str,
     join_mode: str = Follow.JoinMode.NEW_ONLY,
@@ -40,7 +39,7 @@ def follow_start(
         raise InputError(
             f"Joining must be one of {Follow.JoinMode.values}, got “{join_mode}”.", field="join_mode"
         )
-    trader = trader_find_or_create(kind=kind, key=key, user=user)
+    trader = trader_find_or_create(kind=kind, key=key, now=now)
     with transaction.atomic():
         follow = follow_rows.follow_create(portfolio=portfolio, trader=trader, join_mode=join_mode, now=now)
         _changed(
@@ -96,7 +95,8 @@ def follow_remove(*, follow: Follow, keep_positions: bool, now: datetime) -> Fol
     with transaction.atomic():
         follow_rows.follow_leave(follow=follow)
         if keep_positions:
-            slices_hand_over(follow=follow, now=now)
+            world_at, _ = world_time(world_name=follow.portfolio.world, now=now)
+            slices_hand_over(follow=follow, now=now, world_at=world_at)
         FollowLeg.objects.filter(follow=follow).delete()
         reason = "Its positions stay as yours" if keep_positions else "Its positions are being closed"
         _changed(follow=follow, text=f"Leaving {follow.trader.name}", reason=reason, now=now)

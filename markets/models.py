@@ -62,7 +62,8 @@ class Instrument(models.Model):
         max_digits=12,
         decimal_places=10,
         default="0.0000125",
-        help_text="Fraction of notional that longs pay shorts each hour; default: Hyperliquid's interest part, 0.01 % per 8 h.",
+        help_text="Fraction of notional that longs pay shorts each hour; the default "
+        "is Hyperliquid's interest part, 0.01 % per 8 h.",
     )
     source_note = models.CharField(max_length=200, blank=True, default="")
 

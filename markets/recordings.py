@@ -58,8 +58,8 @@ class WalletFill(msgspec.Struct, frozen=True):
     sz: Decimal
     side: str
     time: int
-    startPosition: Decimal
-    closedPnl: Decimal
+    before: Decimal = msgspec.field(name="startPosition")
+    closed_pnl: Decimal = msgspec.field(name="closedPnl")
     fee: Decimal
 
 
@@ -165,8 +165,8 @@ def recording_names() -> tuple[str, ...]:
 def perp_spec(*, code: str, size_decimals: int, max_leverage: int) -> Instrument:
     """Return the description of a Hyperliquid perpetual from the two numbers of its ``meta`` answer.
 
-    Source of the price rule: Hyperliquid docs, "Tick and lot size" (5 significant digits, 6 - szDecimals decimals);
-    the smallest order value is 10 USD.
+    Source of the price rule: Hyperliquid docs, "Tick and lot size" (5 significant digits, 6 - szDecimals
+    decimals); the smallest order value is 10 USD.
     """
     underlying, multiplier = underlying_of(code)
     return Instrument(

@@ -58,7 +58,7 @@ def replay_worlds() -> list[World]:
 
 
 def marks_for(*, world: str, now: datetime) -> dict[str, MarkData]:
-    """Return the last mark of every instrument of a world by its code, each told fresh or stale at ``now``."""
+    """Return the last mark of every instrument of a world by code, told fresh or stale at ``now``."""
     stale_before = now - timedelta(seconds=settings.MARK_STALE_SECONDS)
     rows = Mark.objects.filter(world_id=world).values_list(
         "instrument_id", "instrument__underlying", "price", "run", "quoted_at", "received_at"

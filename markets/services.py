@@ -28,10 +28,11 @@ _SPEC_COLUMNS = (
 def world_ensure(*, name: str, now: datetime, speed: Decimal | None = None) -> World:
     """Return a world, starting it at ``now`` if it does not run yet.
 
-    A replay starts at the beginning of its recording with its instruments and first marks. Where it runs already
-    and ``speed`` differs, the speed changes from ``now`` on and its time goes on without a jump.
+    A replay starts at the beginning of its recording with its instruments and first marks. Where it runs
+    already and ``speed`` differs, the speed changes from ``now`` on and its time goes on without a jump.
 
-    :param speed: world seconds per wall second; default ``REPLAY_SPEED`` for a replay; the live world always has 1
+    :param speed: world seconds per wall second; default ``REPLAY_SPEED`` for a replay; the live world
+        always has 1
     :raises NotFound: there is no such recording
     """
     if name == LIVE:

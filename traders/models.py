@@ -44,6 +44,11 @@ class Trader(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
     next_sync_at = models.DateTimeField(default=utc_now, db_index=True)
     claimed_until = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="The scheduled moment that the running attempts serve; empty when it was met.",
+    )
     synced_at = models.DateTimeField(null=True, blank=True)
     changed_at = models.DateTimeField(null=True, blank=True)
     failing_since = models.DateTimeField(null=True, blank=True)
@@ -106,6 +111,7 @@ class TraderSnapshot(models.Model):
         ordering = ["id"]
         indexes = [
             models.Index(fields=["trader", "-id"], name="snapshot_newest"),
+            models.Index(fields=["trader", "run", "world_at"], name="snapshot_by_world_time"),
             models.Index(fields=["received_at"], name="snapshot_age"),
         ]
 
@@ -156,7 +162,10 @@ class SyncAttempt(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["trader", "finished_at"], name="attempt_recent")]
+        indexes = [
+            models.Index(fields=["trader", "finished_at"], name="attempt_recent"),
+            models.Index(fields=["finished_at"], name="attempt_age"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.trader_id} {self.outcome}"

@@ -1,6 +1,7 @@
 """The recorded traders: who they are, and what they held at any moment of their set.
 
-What is missing from the records and what is assumed instead stands in each trader's ``note`` and in ``data/README.md``.
+What is missing from the records and what is assumed instead stands in each trader's ``note`` and in
+``data/README.md``.
 """
 
 from __future__ import annotations
@@ -23,11 +24,16 @@ from markets.recordings import (
 from traders.domain.replay import Fill, RecordedState, RecordedTrips, RecordedWallet, Trip, wallet_rebuild
 
 ALPHA_ARENA_EQUITY: Final = Decimal(10000)  # USD, by the contest's rules
-_TRIPS_NOTE: Final = "Recorded round trips on Hyperliquid, 17 to 28 Oct 2025; 10,000 USD at the start. Prices between trades are interpolated."
-_GEMINI_NOTE: Final = "Trades before 20 Oct 2025 are missing from the record, and with them what they won or lost. "
+_TRIPS_NOTE: Final = (
+    "Recorded round trips on Hyperliquid, 17 to 28 Oct 2025; 10,000 USD at the start. "
+    "Prices between trades are interpolated."
+)
+_GEMINI_NOTE: Final = (
+    "Trades before 20 Oct 2025 are missing from the record, and with them what they won or lost. "
+)
 _WALLET_NOTE: Final = (
-    "Positions rebuilt from recorded fills. Its equity is not recorded: assumed to be its largest gross notional, "
-    "so exposure peaks near 1x. Prices between trades are interpolated."
+    "Positions rebuilt from recorded fills. Its equity is not recorded: assumed to be its largest "
+    "gross notional, so exposure peaks near 1x. Prices between trades are interpolated."
 )
 _MODELS: Final = {
     "deepseek-chat-v3.1": ("DeepSeek V3.1", "DS", _TRIPS_NOTE),
@@ -80,7 +86,7 @@ def recorded_traders() -> tuple[RecordedTrader, ...]:
 
 
 def recorded_events_between(*, world: str, after_at: datetime, until_at: datetime) -> list[str]:
-    """Return the keys of the traders of a set with a quantity change in (``after_at``, ``until_at``], in order."""
+    """Return the keys of a set's traders with a quantity change in (``after_at``, ``until_at``]."""
     return [
         key
         for key, events in _events().get(world, {}).items()
@@ -141,8 +147,8 @@ def _wallets() -> dict[str, RecordedTrader]:
                     at=epoch_at(Decimal(row.time) / 1000),
                     quantity=row.sz if row.side == "B" else -row.sz,
                     price=row.px,
-                    before=row.startPosition,
-                    closed_pnl=row.closedPnl,
+                    before=row.before,
+                    closed_pnl=row.closed_pnl,
                     fee=row.fee,
                 )
                 for row in fills[key]

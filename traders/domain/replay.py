@@ -1,7 +1,8 @@
 """A recorded trader's equity and positions at any moment of the recording. Pure and deterministic.
 
 Two forms of record: round trips (entry and exit of each trade known) and a wallet's fills (each with the
-signed position before it). The price of a code at a moment is passed in, since records hold none between trades.
+signed position before it). The price of a code at a moment is passed in, since records hold none between
+trades.
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ class RecordedTrips:
     def state_at(self, at: datetime, price_at: PriceAt) -> RecordedState:
         """Return the state at ``at``; a trip is open from its entry until just before its exit.
 
-        Equity = start + net P&L of closed trips + (unrealized P&L − entry fee) of open ones. Trips of one
-        code that overlap are one position: the net quantity, the entry averaged over the trips of the net's side,
-        open since the earliest of them.
+        Equity = start + net P&L of closed trips + (unrealized P&L - entry fee) of open ones. Trips of one
+        code that overlap are one position: the net quantity, the entry averaged over the trips of the net's
+        side, open since the earliest of them.
         """
         equity = self.start_equity
         open_trips: dict[str, list[Trip]] = defaultdict(list)
@@ -74,7 +75,8 @@ class RecordedTrips:
                 open_trips[trip.code].append(trip)
         positions = (_net_position(open_trips[code], price_at(code, at)) for code in sorted(open_trips))
         return RecordedState(
-            equity=to_money(equity), positions=tuple(position for position in positions if position is not None)
+            equity=to_money(equity),
+            positions=tuple(position for position in positions if position is not None),
         )
 
 
@@ -115,7 +117,7 @@ class Fill:
 class _Leg:
     """One code's position after each of its fills; index 0 is what was held when the recording begins.
 
-    ``flow`` is the cash that changed hands so far: −Σ quantity × price − Σ fees.
+    ``flow`` is the cash that changed hands so far: -Σ quantity x price - Σ fees.
     """
 
     times: tuple[datetime, ...]
@@ -130,7 +132,8 @@ class _Leg:
 class RecordedWallet:
     """A wallet rebuilt from its fills. Make it with :func:`wallet_rebuild`.
 
-    :param start_equity: assumed; the largest gross notional held at any of its own fills, since none is recorded
+    :param start_equity: assumed; the largest gross notional held at any of its own fills, since none is
+        recorded
     :param gaps: times at which a fill's own "before" differed from what the fills until then add up to
     """
 
@@ -145,7 +148,7 @@ class RecordedWallet:
     def state_at(self, at: datetime, price_at: PriceAt) -> RecordedState:
         """Return the state at ``at``.
 
-        Equity = assumed start + Σ (quantity × price now − quantity × price at the start + cash flow since).
+        Equity = assumed start + Σ (quantity x price now - quantity x price at the start + cash flow since).
         """
         equity = self.start_equity
         positions = []
@@ -169,8 +172,9 @@ class RecordedWallet:
 def wallet_rebuild(*, fills: Iterable[Fill], start_at: datetime, price_at: PriceAt) -> RecordedWallet:
     """Rebuild a wallet's positions from its fills, given in the order in which they happened.
 
-    Before its first fill a code holds that fill's ``before``. Where a later ``before`` differs from the chain, the
-    position is taken to have changed to it at that moment and price; the places are kept in ``gaps``.
+    Before its first fill a code holds that fill's ``before``. Where a later ``before`` differs from the
+    chain, the position is taken to have changed to it at that moment and price; the places are kept in
+    ``gaps``.
     """
     by_code: dict[str, list[Fill]] = defaultdict(list)
     for fill in fills:
@@ -235,12 +239,12 @@ def _booked(
 def entry_before(fills: Sequence[Fill]) -> Decimal:
     """Return the average entry of what was open before the first fill of a code.
 
-    The first fill that reduces says it: closed P&L = (price − average entry) × quantity closed, and the average
-    is a weighted mean of the entry sought and the prices added since. Without such a fill, or where the result
-    is no price, the first recorded price is taken.
+    The first fill that reduces says it: closed P&L = (price - average entry) x quantity closed, and the
+    average is a weighted mean of the entry sought and the prices added since. Without such a fill, or where
+    the result is no price, the first recorded price is taken.
     """
     quantity = fills[0].before
-    fixed, share = ZERO, Decimal(1)  # average entry = fixed + share × entry sought
+    fixed, share = ZERO, Decimal(1)  # average entry = fixed + share x entry sought
     for fill in fills:
         if fill.before != quantity:
             break

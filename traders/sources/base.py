@@ -1,0 +1,68 @@
+"""What every kind of trader source offers, and where to find the source of a kind.
+
+A source knows how to look at traders and nothing else: no database, no schedule. Adding a kind means adding a
+file here, a line to ``source_make`` and a value to ``core.types.TraderKind``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from core.clock import WorldTime
+from core.types import TraderKind
+from traders.domain.reads import ReadResult, RecentPnl
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHistory:
+    """What a source knows of the past: recent P&L, and whether this trader ever held anything."""
+
+    recent_pnl: tuple[RecentPnl, ...]
+    ever_traded: bool
+
+
+class TraderSource(Protocol):
+    """Reads traders of one kind. Belongs to the event loop it was first used in.
+
+    ``max_batch``: how many keys one call of ``read`` should get.
+    ``authoritative``: its states are an exact record, so a sudden closing is believed at once.
+    ``networked``: a read costs a request, so the 10 s cache stands in front (SYN-2).
+    """
+
+    max_batch: int
+    authoritative: bool
+    networked: bool
+
+    async def read(
+        self, keys: Sequence[str], *, clock: WorldTime, now: datetime, max_wait_s: float
+    ) -> list[ReadResult]:
+        """Read several traders at wall time ``now``; one result per key, failures as values.
+
+        :param max_wait_s: longest wait for room in a venue's budget
+        """
+        ...
+
+    async def history(self, key: str, *, clock: WorldTime, now: datetime) -> SourceHistory:
+        """Return what is known of a trader's past.
+
+        :raises RetryLater: no usable answer
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+def source_make(*, kind: TraderKind) -> TraderSource:
+    """Return a new source of a kind; heavy libraries are imported only here."""
+    if kind is TraderKind.REPLAY:
+        from traders.sources.replay import ReplaySource
+
+        return ReplaySource()
+    from traders.sources.hyperliquid import HyperliquidSource
+
+    return HyperliquidSource()
