@@ -1,0 +1,85 @@
+"""Who is asking: an API token, or the session of a signed-in page (then with CSRF protection).
+
+Failed sign-ins are counted per address and per e-mail together with those of the sign-in page, so
+neither door helps to guess at the other.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from allauth.account.adapter import get_adapter
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from knox.auth import TokenAuthentication
+from knox.models import AuthToken
+from rest_framework.exceptions import AuthenticationFailed, Throttled
+from rest_framework.request import Request
+
+from accounts.models import User
+from accounts.services import api_tokens_revoke
+from core.errors import InputError
+
+TOKEN_LIFETIME: Final = timedelta(days=30)
+MAX_TOKENS: Final = 10
+LOCKED_FOR_S: Final = 300  # allauth's default: 5 failures per e-mail in 5 minutes, 10 per address in one
+_NOT_KNOWN: Final = "This API token is not known or has expired. Ask for a new one."
+_TOKEN = re.compile(rb"^[0-9a-zA-Z]{15,128}$")
+
+
+class ApiTokenAuthentication(TokenAuthentication):
+    """Knox tokens; anything that cannot be one is refused before the database is asked."""
+
+    def authenticate_credentials(self, token: bytes) -> tuple[User, AuthToken]:
+        """Return the person and the token.
+
+        :raises AuthenticationFailed: malformed, unknown or expired token, or the person was deactivated
+        """
+        if not _TOKEN.match(token):
+            raise AuthenticationFailed(_NOT_KNOWN)
+        try:
+            user, auth_token = super().authenticate_credentials(token)
+        except AuthenticationFailed:
+            raise AuthenticationFailed(_NOT_KNOWN) from None
+        return user, auth_token
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token at its only moment in the clear, and when it ends."""
+
+    token: str
+    expires_at: datetime
+
+
+def token_create(*, request: Request, email: str, password: str) -> NewToken:
+    """Exchange e-mail and password for an API token; the oldest is dropped when there are too many.
+
+    :raises InputError: the pair is wrong; whether the address has an account is not told
+    :raises Throttled: too many failures for this address or this e-mail
+    """
+    user = _signed_in(request=request._request, email=email, password=password)
+    newest_first = AuthToken.objects.filter(user=user).order_by("-created").values_list("pk", flat=True)
+    AuthToken.objects.filter(pk__in=list(newest_first[MAX_TOKENS - 1 :])).delete()
+    stored, token = AuthToken.objects.create(user=user, expiry=TOKEN_LIFETIME)
+    return NewToken(token=token, expires_at=stored.expiry)
+
+
+def tokens_end_with_password(sender: object, *, user: User, **more: Any) -> None:
+    """Revoke a person's tokens: the password they were made with is no longer valid."""
+    api_tokens_revoke(user=user)
+
+
+def _signed_in(*, request: HttpRequest, email: str, password: str) -> User:
+    try:
+        user = get_adapter(request).authenticate(request, email=email, password=password)
+    except ValidationError:
+        raise Throttled(
+            wait=LOCKED_FOR_S, detail="Too many failed sign-ins. Wait five minutes, or reset the password."
+        ) from None
+    if not isinstance(user, User) or not user.is_active:
+        raise InputError("The e-mail address or the password is not right.")
+    return user
