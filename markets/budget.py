@@ -2,7 +2,7 @@
 
 A bucket of ``burst`` weights fills up at ``rate`` weights a second. With burst + 60 x rate = the venue's
 allowance per minute, no 60 seconds ever see more than the venue allows. A request takes its weight at once and
-waits until the bucket has earned it, so requests are served in the order in which they asked.
+waits until the bucket has earned it; requests are served in the order in which they asked.
 """
 
 from __future__ import annotations

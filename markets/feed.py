@@ -1,6 +1,6 @@
 """The feed: prices in, marks out. Moves replay worlds forward and polls live prices.
 
-It knows no trader and no portfolio: what goes on above it is told and asked through the functions given to it.
+It knows no trader and no portfolio: what goes on above it, it learns through the functions given to it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -56,7 +57,8 @@ class FeedHooks:
     """What the feed tells and asks the packages above it.
 
     :param on_marks: marks of a world were written
-    :param trader_events: world name, after, until (world times) → keys of the traders whose record changes in (after, until]
+    :param trader_events: world name, after, until (world times) → keys of the traders with a recorded change
+        in (after, until]
     :param on_trader_events: world name and those keys, once their moment has come
     :param may_restart: may this finished replay start again (nothing is held in it any more)?
     :param live_wanted: does anybody need live prices now?
@@ -72,7 +74,7 @@ class FeedHooks:
 
 
 class Feed:
-    """Runs until told to stop. One thread for the replays, one for live prices, so that neither waits for the other."""
+    """Runs until told to stop; live prices have a thread of their own, so that replays never wait for them."""
 
     def __init__(self, *, clock: Clock, hooks: FeedHooks) -> None:
         self._clock = clock
@@ -84,9 +86,8 @@ class Feed:
 
         A database that is away is waited for: each failing second is logged and the next one tries again.
         """
-        live = threading.Thread(
-            target=LivePoller(clock=self._clock, hooks=self._hooks).run, args=(stop,), name="live"
-        )
+        poller = LivePoller(clock=self._clock, hooks=self._hooks)
+        live = threading.Thread(target=poller.run, args=(stop,), name="live")
         live.start()
         try:
             while not stop.is_set():
@@ -110,9 +111,7 @@ class ReplayTicker:
     def tick(self) -> None:
         """Bring all replay worlds up to now; one that fails does not stop the others."""
         for world in replay_worlds():
-            guarded(
-                "replay_world_failed", lambda world=world: self.world_tick(world=world, now=self._clock.now())
-            )
+            guarded("replay_world_failed", partial(self.world_tick, world=world, now=self._clock.now()))
 
     def world_tick(self, *, world: World, now: datetime) -> None:
         """Write a world's marks at its time, tell what changed since the last tick, and start its next run."""
@@ -148,7 +147,7 @@ class ReplayTicker:
 
 
 class LivePoller:
-    """Polls live prices while somebody needs them: one request for all of the venue, one more per builder's dex."""
+    """Polls live prices while somebody needs them: one request for the venue, one more per builder's dex."""
 
     def __init__(self, *, clock: Clock, hooks: FeedHooks, client: InfoClient | None = None) -> None:
         self._clock = clock
@@ -181,8 +180,6 @@ class LivePoller:
         if not self._hooks.live_wanted():
             self._failures = 0
             return
-        if self._client is None:
-            self._client = InfoClient()
         dexes = ("", *sorted(self._hooks.live_dexes()))
         world = world_ensure(name=LIVE, now=self._clock.now())
         try:
@@ -220,18 +217,21 @@ class LivePoller:
         self._meta_s[dex] = now_s
 
     async def _meta(self, dex: str) -> Meta:
-        assert self._client is not None  # noqa: S101 - made in poll
-        return await self._client.ask(_of_dex("meta", dex), Meta, max_wait_s=LIVE_WAIT_S)
+        return await self._info().ask(_of_dex("meta", dex), Meta, max_wait_s=LIVE_WAIT_S)
 
     async def _mids(self, dex: str) -> dict[str, Decimal]:
-        assert self._client is not None  # noqa: S101 - made in poll
-        return usable_mids(
-            await self._client.ask(_of_dex("allMids", dex), dict[str, Decimal], max_wait_s=LIVE_WAIT_S)
-        )
+        mids = await self._info().ask(_of_dex("allMids", dex), dict[str, Decimal], max_wait_s=LIVE_WAIT_S)
+        return usable_mids(mids)
+
+    def _info(self) -> InfoClient:
+        """Return the client, made inside the loop it belongs to."""
+        if self._client is None:
+            self._client = InfoClient()
+        return self._client
 
 
 def guarded(event: str, step: Callable[[], None]) -> None:
-    """Run one step of an endless loop: a database that is away, or any other fault, is logged and does not end it."""
+    """Run one step of an endless loop; a database that is away, or any other fault, is logged and survived."""
     try:
         step()
     except (DatabaseError, InterfaceError) as error:
