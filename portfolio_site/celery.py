@@ -11,10 +11,10 @@ from typing import Any
 import redis
 from celery import Celery, bootsteps
 from celery.signals import setup_logging, worker_process_init
-from django.conf import settings
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from engine.schedule import BEAT_SCHEDULE
+from portfolio_site.probe import redis_probe
 from portfolio_site.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portfolio_site.settings")
@@ -38,7 +38,7 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         self._timer_entry: Any = None
-        self._client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+        self._client = redis_probe(timeout_s=1)
 
     def start(self, worker: Any) -> None:
         """Beat now and every few seconds."""

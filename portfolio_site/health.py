@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import redis
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
@@ -11,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from portfolio_site.celery import HEARTBEAT_KEY
+from portfolio_site.probe import redis_probe
 
 
 @never_cache
@@ -45,8 +45,9 @@ def workers_alive() -> list[str]:
 
     :raises redis.RedisError: Redis does not answer
     """
-    keys = _redis_client().scan_iter(match=f"{HEARTBEAT_KEY}*", count=1000)
-    return sorted(key.decode().removeprefix(HEARTBEAT_KEY) for key in keys)
+    with redis_probe() as client:
+        keys = client.scan_iter(match=f"{HEARTBEAT_KEY}*", count=1000)
+        return sorted(key.decode().removeprefix(HEARTBEAT_KEY) for key in keys)
 
 
 def _tried(part: Callable[[], str], failure: type[Exception]) -> str:
@@ -70,9 +71,6 @@ def _migrations_applied() -> str:
 
 
 def _redis_answer() -> str:
-    _redis_client().ping()
+    with redis_probe() as client:
+        client.ping()
     return ""
-
-
-def _redis_client() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)

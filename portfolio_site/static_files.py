@@ -1,7 +1,7 @@
 """Serve static files before Django sees the request.
 
-WhiteNoise finds and describes them; its middleware would force every request through a thread and stream files
-by a synchronous iterator, which Django's ASGI handler warns about on each.
+WhiteNoise finds and describes them; its middleware would force every request through a thread and stream
+files by a synchronous iterator, which Django's ASGI handler warns about on each.
 """
 
 import asyncio

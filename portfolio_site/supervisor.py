@@ -99,10 +99,14 @@ class Supervisor:
     def keep_forever(self) -> None:
         """Restart what ends, say so, until an exception (a signal's) ends this."""
         while True:
-            for kept in (*self._services, *self._apps):
-                self._kept_look(kept=kept)
-            self._logs_rotate()
+            self.look()
             sleep(POLL_S)
+
+    def look(self) -> None:
+        """Look at each process once: restart what has ended and waited long enough."""
+        for kept in (*self._services, *self._apps):
+            self._kept_look(kept=kept)
+        self._logs_rotate()
 
     def stop(self) -> None:
         """Stop the process types, then the services they use: under ten seconds, by force where needed."""

@@ -3,12 +3,13 @@
 from argparse import ArgumentParser
 
 import redis
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from django.db import DatabaseError, OperationalError, connection
 from django.db.migrations.exceptions import BadMigrationError, InconsistentMigrationHistory
 from django.db.migrations.executor import MigrationExecutor
+
+from portfolio_site.probe import redis_probe
 
 
 class Command(BaseCommand):
@@ -41,9 +42,7 @@ class Command(BaseCommand):
 
     def _redis_reach(self) -> None:
         try:
-            with redis.Redis.from_url(
-                settings.REDIS_URL, socket_timeout=5, socket_connect_timeout=5
-            ) as client:
+            with redis_probe(timeout_s=5) as client:
                 client.ping()
         except (redis.RedisError, OSError) as error:
             raise CommandError(f"Redis does not answer ({error}); check REDIS_URL.") from error

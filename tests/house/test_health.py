@@ -1,0 +1,81 @@
+"""OPS-1: `/healthz` is cheap, `/readyz` names what is missing."""
+
+from typing import Any
+
+import pytest
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
+
+from portfolio_site.celery import HEARTBEAT_KEY
+from tests.running import TestProcesses, wait_until
+
+
+def test_healthz_asks_nobody(client: Client) -> None:
+    """OPS-1: no database, no Redis: this test has neither."""
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert "no-store" in answer["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_readyz_with_everything_there(client: Client, redis_client: Any) -> None:
+    """OPS-1: all parts answer; the workers heard of are told."""
+    redis_client.set(HEARTBEAT_KEY + "sync@here", "alive", ex=20)
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready",
+        "failing": [],
+        "parts": {"database": "ok", "migrations": "ok", "redis": "ok"},
+        "workers": ["sync@here"],
+    }
+
+
+@pytest.mark.django_db
+def test_readyz_without_redis(client: Client, settings: Any) -> None:
+    """OPS-1: 503 with the part named, and no address in it."""
+    settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["failing"] == ["redis"]
+    assert answer.json()["parts"]["redis"] == "no answer (ConnectionError)"
+
+
+@pytest.mark.django_db
+def test_readyz_before_a_migration(client: Client) -> None:
+    """OPS-1: a new version waits for its tables."""
+    MigrationRecorder.Migration.objects.filter(app="engine").delete()
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["failing"] == ["migrations"]
+    assert answer.json()["parts"]["migrations"].endswith("not applied; run manage.py migrate")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_only_reading_is_allowed(client: Client, path: str) -> None:
+    """OPS-1: these change nothing."""
+    assert client.post(path).status_code == 405
+
+
+@pytest.mark.slow
+def test_worker_heartbeat_comes_and_goes(processes: TestProcesses, redis_client: Any) -> None:
+    """OPS-1: a worker is told while it lives; ended in order, it is gone at once."""
+    worker = processes.worker(name="beating", queues=("upkeep",))
+    key = next(key for key in redis_client.scan_iter(f"{HEARTBEAT_KEY}beating@*"))
+    assert 0 < redis_client.ttl(key) <= 20
+    worker.stop_ask()
+    wait_until(lambda: worker.exit_code() == 0, what="the worker ended in order")
+    assert redis_client.exists(key) == 0
+
+
+@pytest.mark.slow
+def test_pool_child_dies_with_a_killed_worker(processes: TestProcesses) -> None:
+    """BEY-6: SIGKILL of a worker leaves no child that goes on alone."""
+    import psutil
+
+    worker = processes.worker(name="killed", queues=("upkeep",))
+    children = wait_until(lambda: psutil.Process(worker.pid).children(), what="the pool has a child")
+    assert isinstance(children, list)
+    worker.process.kill()
+    gone, left = psutil.wait_procs(children, timeout=20)
+    assert (len(gone), left) == (len(children), [])
