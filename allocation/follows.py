@@ -97,7 +97,10 @@ def follow_pause(*, follow: Follow) -> None:
 
 @transaction.atomic
 def follow_resume(*, follow: Follow, now: datetime) -> None:
-    """Give a paused trader its share again; ``resumed_at`` tells the next cycle to leave out what opened meanwhile."""
+    """Give a paused trader its share again.
+
+    ``resumed_at`` tells the next cycle to leave out what was opened meanwhile.
+    """
     capital_lock(portfolio_id=follow.portfolio_id)
     Follow.objects.filter(pk=follow.pk, status=Follow.Status.PAUSED).update(
         status=Follow.Status.ACTIVE, resumed_at=now
@@ -138,7 +141,7 @@ def follows_arrange(*, portfolio: Portfolio, follow_ids: Sequence[int]) -> None:
     follows = {follow.pk: follow for follow in follows_current(portfolio_id=portfolio.pk)}
     if sorted(follow_ids) != sorted(follows):
         raise InputError(
-            f"The new order must name each followed trader once: expected {sorted(follows)}, got {sorted(follow_ids)}.",
+            f"The new order must name each followed trader once: {sorted(follows)}, got {sorted(follow_ids)}.",
             field="order",
         )
     for place, follow_id in enumerate(follow_ids, start=1):
@@ -148,7 +151,7 @@ def follows_arrange(*, portfolio: Portfolio, follow_ids: Sequence[int]) -> None:
 
 
 def weights_split(*, portfolio_id: int) -> None:
-    """Store equal weights over the active follows; everyone else's weight is 0. Call with the capital row held."""
+    """Store equal weights over the active follows, 0 for all others. Call with the capital row held."""
     follows = follows_current(portfolio_id=portfolio_id)
     active = [follow.pk for follow in follows if follow.status == Follow.Status.ACTIVE]
     shares = (

@@ -79,8 +79,8 @@ class FollowLeg(models.Model):
 
     ``trader_quantity`` is the copied part of the trader's quantity at that moment (ignored part left
     out, in units of the underlying), ``target_notional`` what we wanted for it and ``target_quantity``
-    where its slice was sent. ``ignored_quantity`` is the part that is not copied: it was open when the follow started
-    or resumed, or our own exit closed it (EXE-8).
+    where its slice was sent. ``ignored_quantity`` is the part that is not copied: it was open when the
+    follow started or resumed, or our own exit closed it (EXE-8).
     """
 
     follow = models.ForeignKey(Follow, on_delete=models.CASCADE, related_name="legs")

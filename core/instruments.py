@@ -14,8 +14,8 @@ from typing import Final
 
 from core.decimals import to_significant, to_step
 
-# Wrapped or bridged coin → the coin it stands for. Sources: the issuers' own pages
-# (WBTC, cbBTC, tBTC, WETH, stETH-family excluded since they carry their own yield; UBTC/UETH/USOL: Unit on Hyperliquid).
+# Wrapped or bridged coin → the coin it stands for. Sources: the issuers' own pages (BitGo, Coinbase,
+# Threshold, Unit on Hyperliquid). Staked coins are left out: they carry a yield and a price of their own.
 WRAPPED: Final = {
     "WBTC": "BTC",
     "CBBTC": "BTC",

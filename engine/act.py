@@ -17,8 +17,8 @@ from django.db import transaction
 from django.db.models import F
 
 from allocation.capital import capital_reserve
-from allocation.models import CapitalAccount, Follow, FollowLeg, Reservation
 from allocation.follows import follow_end
+from allocation.models import CapitalAccount, Follow, FollowLeg, Reservation
 from core.decimals import ZERO, plain
 from core.ids import fingerprint
 from engine.decisions import DecisionNote, decisions_store
@@ -26,11 +26,12 @@ from engine.domain.plan_types import CopyPlan, OrderIntent, ResolvedConflict
 from engine.gather import Gathered
 from engine.models import CycleState
 from engine.publishing import portfolio_changed
+from engine.sending import submit_later
 from execution.domain.orders import OrderDraft, SliceDraft
 from execution.models import Order
 from execution.orders import order_create
-from positions.booking import transfers_book
 from positions.models import ConflictRecord
+from positions.services import transfers_book
 
 CYCLE_EVERY: Final = timedelta(seconds=60)
 ORDER_LIFETIME_S: Final = 60
@@ -146,17 +147,9 @@ def _orders_store(plan: CopyPlan, gathered: Gathered) -> tuple[int, ...]:
             now=gathered.now,
         )
         stored.append(order.pk)
-        transaction.on_commit(partial(_submit_later, order.pk))
+        transaction.on_commit(partial(submit_later, order.pk))
     _notes_store(denials, gathered)
     return tuple(stored)
-
-
-def _submit_later(order_id: int) -> None:
-    from engine.tasks import (
-        orders_submit,
-    )  # tasks stand above this module; only the message is sent from here
-
-    orders_submit.delay(order_id)
 
 
 def _reserve(intent: OrderIntent, gathered: Gathered) -> Reservation | None:

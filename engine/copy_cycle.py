@@ -23,7 +23,7 @@ from allocation.locks import capital_lock
 from allocation.models import Follow, FollowLeg
 from engine.act import CYCLE_EVERY, Acted, Superseded, plan_act
 from engine.decisions import DecisionNote, decision_store
-from engine.domain.copy import copy_decide
+from engine.domain.copy import copy_plan
 from engine.gather import cycle_gather
 from engine.models import CycleState
 from execution.orders import order_cancel
@@ -69,7 +69,7 @@ def _attempt(*, portfolio_id: int, now: datetime) -> Acted | None:
         _run_begin(portfolio=cycle.portfolio, world=world, now=now)
         cycle.refresh_from_db()
     gathered = cycle_gather(portfolio=cycle.portfolio, world=world, cycle=cycle, now=now)
-    plan = copy_decide(inputs=gathered.inputs)
+    plan = copy_plan(inputs=gathered.inputs)
     return plan_act(plan=plan, gathered=gathered)
 
 
@@ -108,7 +108,7 @@ def cycles_due(*, now: datetime) -> list[int]:
 
 
 def world_is_flat(*, world: str) -> bool:
-    """Tell whether no portfolio of a world has a position or an order open, so that a replay may start over."""
+    """Tell whether no portfolio of a world has anything open, so that a replay may start over."""
     portfolios = Portfolio.objects.filter(world=world)
     holding = Position.objects.filter(portfolio__in=portfolios).exclude(status=Position.Status.CLOSED)
     return (

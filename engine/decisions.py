@@ -79,7 +79,7 @@ def decisions_store(
 
 
 def _newest_fingerprints(*, portfolio_id: int, notes: Sequence[DecisionNote]) -> dict[tuple[str, str], str]:
-    """Return the newest stored fingerprint per kind and underlying, for the kinds and underlyings in ``notes``."""
+    """Return the newest stored fingerprint per kind and underlying that ``notes`` speak of."""
     wanted = [note for note in notes if note.fingerprint]
     if not wanted:
         return {}

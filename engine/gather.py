@@ -32,11 +32,12 @@ from engine.domain.copy_types import (
     WorkingOrder,
 )
 from engine.models import CycleState
-from execution.venues.paper import paper_assumptions
 from execution.models import Order
+from execution.venues.paper import paper_assumptions
 from markets.models import World
 from markets.selectors import MarkData, instruments_for, marks_for
 from positions.models import ConflictOverride, Position
+from positions.valuation import portfolio_equity
 from traders.models import Trader, TraderSnapshot
 from traders.payloads import positions_load
 
@@ -85,12 +86,11 @@ def cycle_gather(*, portfolio: Portfolio, world: World, cycle: CycleState, now: 
     views = [_follow_view(follow, legs, basis, marks, clock) for follow in follows]
     limits = PROFILES[portfolio.risk_profile]
     policy = Policy(portfolio.policy)
-    equity = equity_of(account=account, positions=positions.values(), marks=marks)
     inputs = CopyInputs(
         policy=policy,
         rule=ConflictRule(portfolio.conflict_rule),
         limits=limits,
-        equity=equity,
+        equity=portfolio_equity(portfolio=portfolio),
         free_capital=account.free,
         follows=tuple(view.follow_input for view in views),
         holdings=_holdings(positions, _open_orders(portfolio)),
@@ -132,18 +132,6 @@ def margin_rate_for(*, portfolio: Portfolio) -> Decimal:
         return ONE
     cap = gross_cap(limits=PROFILES[portfolio.risk_profile], policy=Policy(portfolio.policy))
     return ONE / max(ONE, cap)
-
-
-def equity_of(
-    *, account: CapitalAccount, positions: Iterable[Position], marks: Mapping[str, MarkData]
-) -> Decimal:
-    """Return cash − deficit + spot holdings at mark + unrealized P&L; a position without a mark counts at cost."""
-    equity = account.cash - account.deficit
-    for position in positions:
-        mark = marks.get(position.instrument_id)
-        value = position.cost if mark is None else position.quantity * mark.price
-        equity += value if position.policy == Policy.SPOT else value - position.cost
-    return equity
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +284,7 @@ def _holding(underlying: str, position: Position | None, working: tuple[WorkingO
 def _markets(
     instruments: Mapping[str, Instrument], marks: Mapping[str, MarkData], positions: Mapping[str, Position]
 ) -> dict[str, Market]:
-    """Return the portfolio's own instrument per underlying: the one held, else the plainest that has a mark."""
+    """Return the portfolio's instrument per underlying: the one held, else the plainest that has a mark."""
     held = {position.instrument_id for position in positions.values()}
     result: dict[str, Market] = {}
     for code in sorted(

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from accounts.models import Portfolio
+from core.decimals import plain
 from core.errors import RetryLater
 from engine.decisions import DecisionNote, decision_store
 from engine.publishing import portfolios_changed
@@ -27,9 +28,13 @@ from execution.orders import (
 )
 from execution.venues.paper import paper_match
 from markets.models import World
+from positions.booking import FillBooked
 from positions.services import OrderNews, order_sync
 
 logger = logging.getLogger(__name__)
+TROUBLE = frozenset(
+    {Order.Status.CANCELLED, Order.Status.EXPIRED, Order.Status.REJECTED, Order.Status.UNKNOWN}
+)
 
 
 def order_send(*, order_id: int, now: datetime) -> str:
@@ -37,7 +42,7 @@ def order_send(*, order_id: int, now: datetime) -> str:
     status = order_submit(order_id=order_id, now=now)
     portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
     if status in {Order.Status.REJECTED, Order.Status.UNKNOWN}:
-        _note_ended(order_id=order_id, now=now)
+        _trouble_note(order_id=order_id, now=now)
         cycles_wake(portfolio_ids=[portfolio_id], now=now, why=f"order {status}")
     portfolios_changed(portfolio_ids=[portfolio_id])
     return status
@@ -47,12 +52,13 @@ def orders_work(*, now: datetime) -> None:
     """Do everything that open orders need now."""
     for order_id in orders_to_submit(now=now):
         order_send(order_id=order_id, now=now)
-    for order_id in orders_due_for_expiry(now=now):
+    overdue = orders_due_for_expiry(now=now)
+    for order_id in overdue:
         order_cancel(order_id=order_id, now=now, why="Not filled in time")
     matched: list[str] = []
     for world in _worlds_with_open_orders():
         matched += paper_match(world=world.name, now=now, clock=world.clock())
-    ask = {*order_ids_of(client_order_ids=matched), *orders_to_ask(now=now), *orders_due_for_expiry(now=now)}
+    ask = {*order_ids_of(client_order_ids=matched), *orders_to_ask(now=now), *overdue}
     ask |= set(_cancelling())
     orders_ask(order_ids=sorted(ask), now=now)
 
@@ -82,15 +88,72 @@ def orders_ask(*, order_ids: Iterable[int], now: datetime) -> None:
             continue
         if news.fills or news.status_changed:
             changed.add(news.portfolio_id)
-            _note_fills(news=news, now=now)
+            _news_note(news=news, now=now)
         if news.ended:
             ended.add(news.portfolio_id)
     cycles_wake(portfolio_ids=ended, now=now, why="an order ended")
     portfolios_changed(portfolio_ids=sorted(changed))
 
 
+def _news_note(*, news: OrderNews, now: datetime) -> None:
+    """Record what came of an order: its fills, an end without one, a deficit (which halts the portfolio)."""
+    order = Order.objects.select_related("portfolio").prefetch_related("slices").get(pk=news.order_id)
+    for fill in news.fills:
+        decision_store(portfolio=order.portfolio, note=_fill_note(order=order, fill=fill), now=now)
+    if news.status_changed and news.status in TROUBLE:
+        _trouble_note(order_id=order.pk, now=now)
+    if news.deficit > 0:
+        portfolio_halt(
+            portfolio_id=order.portfolio_id,
+            why=f"Losses exceed free capital by ${news.deficit:,.2f}",
+            now=now,
+        )
+
+
+def _fill_note(*, order: Order, fill: FillBooked) -> DecisionNote:
+    verb = "Bought" if order.side == "BUY" else "Sold"
+    part = "" if fill.quantity == order.quantity else f" of {plain(order.quantity)}"
+    return DecisionNote(
+        kind="fill",
+        underlying=order.underlying,
+        text=f"{verb} {plain(fill.quantity)}{part} {order.instrument_id} at {plain(fill.price)}",
+        reason=f"Fee ${fill.fee:,.4f}" + (f", realized ${fill.realized:+,.2f}" if fill.realized else ""),
+        follow_ids=_follow_ids(order),
+        data={"price": plain(fill.price), "fee": plain(fill.fee), "realized": plain(fill.realized)},
+        order=order,
+    )
+
+
+def _trouble_note(*, order_id: int, now: datetime) -> None:
+    """Record an order that ended without filling, or of which nothing is known."""
+    order = Order.objects.select_related("portfolio").prefetch_related("slices").get(pk=order_id)
+    left = order.quantity - order.filled_quantity
+    note = DecisionNote(
+        kind="order",
+        underlying=order.underlying,
+        text=f"{order.side.title()} {plain(left)} {order.instrument_id} {order.get_status_display().lower()}",
+        reason=order.status_reason,
+        follow_ids=_follow_ids(order),
+        order=order,
+    )
+    decision_store(portfolio=order.portfolio, note=note, now=now)
+
+
+def _follow_ids(order: Order) -> list[int]:
+    return [part.follow_id for part in order.slices.all() if part.follow_id is not None]
+
+
+def portfolio_halt(*, portfolio_id: int, why: str, now: datetime) -> None:
+    """Stop entries until a person puts it right; exits go on. Halting a halted one changes nothing."""
+    halted = Portfolio.objects.filter(pk=portfolio_id).exclude(status=Portfolio.Status.HALTED)
+    if halted.update(status=Portfolio.Status.HALTED, status_reason=why[:240]):
+        portfolio = Portfolio.objects.get(pk=portfolio_id)
+        note = DecisionNote(kind="halted", text="Portfolio halted", reason=why)
+        decision_store(portfolio=portfolio, note=note, now=now)
+
+
 def orders_recover(*, now: datetime) -> int:
-    """Ask the venue about every order that may still change; called when a worker starts. Returns how many."""
+    """Ask the venue about every order that may still change; return how many. For the start of a worker."""
     order_ids = orders_open()
     orders_ask(order_ids=order_ids, now=now)
     return len(order_ids)

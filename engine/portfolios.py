@@ -11,7 +11,7 @@ from django.db import transaction
 
 from accounts.models import Portfolio, User
 from accounts.services import portfolio_create, portfolio_update
-from allocation import capital
+from allocation import capital, cash
 from allocation.models import BlockedUnderlying
 from core.decimals import plain
 from core.errors import InputError
@@ -80,9 +80,7 @@ def cash_deposit(*, portfolio: Portfolio, amount: Decimal, key: str, now: dateti
 
     :raises InputError: the amount is not above zero, or the portfolio is not on paper
     """
-    _cash_move(
-        portfolio=portfolio, move=capital.cash_deposit, text="Deposited", amount=amount, key=key, now=now
-    )
+    _cash_move(portfolio=portfolio, move=cash.cash_deposit, text="Deposited", amount=amount, key=key, now=now)
 
 
 def cash_withdraw(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime) -> None:
@@ -90,9 +88,7 @@ def cash_withdraw(*, portfolio: Portfolio, amount: Decimal, key: str, now: datet
 
     :raises InputError: more than is free, not above zero, or the portfolio is not on paper
     """
-    _cash_move(
-        portfolio=portfolio, move=capital.cash_withdraw, text="Withdrew", amount=amount, key=key, now=now
-    )
+    _cash_move(portfolio=portfolio, move=cash.cash_withdraw, text="Withdrew", amount=amount, key=key, now=now)
 
 
 @transaction.atomic
@@ -107,7 +103,7 @@ def cash_reset(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime
         )
     _cash_move(
         portfolio=portfolio,
-        move=capital.cash_reset,
+        move=cash.cash_reset,
         text="Reset paper cash to",
         amount=amount,
         key=key,

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
+from core.clock import SYSTEM_CLOCK, Clock
 from engine.publishing import portfolios_changed
 from engine.wake import cycles_wake, portfolios_following
 from traders.sync import SyncOutcome, sync_due
 
-SYNC_DEADLINE_S: Final = 45.0
+SYNC_DEADLINE_S: Final = 20.0
 
 
-def shard_sync(*, shard: int, shards: int, now: datetime) -> SyncOutcome:
-    """Read the due traders of one shard; wake the followers of those whose quantities changed or whose state did."""
-    outcome = sync_due(now=now, shard=shard, shards=shards, deadline_s=SYNC_DEADLINE_S)
-    followers_wake(trader_ids=outcome.changed_trader_ids, now=now, why="a trader changed")
-    portfolios_changed(portfolio_ids=portfolios_following(trader_ids=outcome.touched_trader_ids))
+def shard_sync(*, shard: int, shards: int, now: datetime, clock: Clock = SYSTEM_CLOCK) -> SyncOutcome:
+    """Read the due traders of one shard side by side.
+
+    The followers of a trader whose quantities changed are woken as soon as that is stored; the pages of
+    everyone who follows a trader that was read or failed look again afterwards.
+    """
+    wake = partial(followers_wake, now=now, why="a trader changed")
+    outcome = sync_due(
+        now=now, shard=shard, shards=shards, deadline_s=SYNC_DEADLINE_S, on_changed=wake, clock=clock
+    )
+    seen = {*outcome.synced_ids, *outcome.failed_ids, *outcome.quarantined_ids}
+    portfolios_changed(portfolio_ids=portfolios_following(trader_ids=seen))
     return outcome
 
 
-def followers_wake(*, trader_ids: Iterable[int], now: datetime, why: str) -> None:
+def followers_wake(trader_ids: Iterable[int], *, now: datetime, why: str) -> None:
     """Wake the copy cycles of every portfolio that follows one of these traders."""
     cycles_wake(portfolio_ids=portfolios_following(trader_ids=trader_ids), now=now, why=why)

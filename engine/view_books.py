@@ -8,6 +8,7 @@ from typing import Any
 from core.decimals import ONE, ZERO, plain
 from core.types import Policy, PositionSide
 from engine.view_context import ViewContext, iso, money, percent, ratio
+from engine.view_context import price as price_text
 from execution.models import Order
 from positions.models import Position, PositionSlice
 from positions.valuation import liquidation_price
@@ -101,7 +102,7 @@ def capital_record(context: ViewContext) -> dict[str, Any]:
 def health_record(context: ViewContext) -> dict[str, Any]:
     """Return how fresh prices and traders are, and when the cycle last ran."""
     marks = context.marks.values()
-    degraded = [f for f in context.current if f.trader.status in {"degraded", "stale"}]
+    degraded = [f for f in context.current if context.syncs[f.trader_id].status in {"degraded", "stale"}]
     return {
         "marks_received_at": iso(min((mark.received_at for mark in marks), default=None)),
         "marks_stale": any(context.mark_is_stale(position.instrument_id) for position in context.positions),
@@ -149,8 +150,8 @@ def _position(context: ViewContext, position: Position) -> dict[str, Any]:
         "quantity": plain(position.quantity),
         "notional": money(notional),
         "share_pct": percent(ratio(notional, context.valuation.equity)),
-        "entry_price": money(ratio(position.cost, position.quantity)),
-        "mark_price": money(price),
+        "entry_price": price_text(ratio(position.cost, position.quantity)),
+        "mark_price": price_text(price),
         "mark_at": iso(mark.quoted_at) if mark else None,
         "mark_stale": context.mark_is_stale(position.instrument_id),
         "unrealized_pnl": money(unrealized),
@@ -159,7 +160,7 @@ def _position(context: ViewContext, position: Position) -> dict[str, Any]:
         "fees": money(position.fees),
         "funding": money(position.funding),
         "leverage": money(ratio(ONE, position.margin_rate)) if position.policy == Policy.PERP else "1",
-        "liquidation_price": money(liquidation),
+        "liquidation_price": price_text(liquidation),
         "opened_at": iso(position.opened_world_at),
         "slices": [
             _slice(context, position, part, price)
@@ -202,8 +203,8 @@ def _order(order: Order) -> dict[str, Any]:
         "side": order.side,
         "quantity": plain(order.quantity),
         "filled_quantity": plain(order.filled_quantity),
-        "limit_price": money(order.limit_price),
-        "average_price": money(ratio(order.filled_notional, order.filled_quantity)),
+        "limit_price": price_text(order.limit_price),
+        "average_price": price_text(ratio(order.filled_notional, order.filled_quantity)),
         "status": order.status,
         "purpose": order.purpose,
         "reduce_only": order.reduce_only,

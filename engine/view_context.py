@@ -13,13 +13,14 @@ from django.db.models import Count, F, Q, Sum
 from accounts.models import Portfolio
 from allocation.domain.limits import PROFILES, Limits
 from allocation.models import CapitalAccount, Follow
-from core.decimals import ZERO, plain
+from core.decimals import ZERO, plain, to_money, to_price
 from engine.models import CycleState, Decision
+from engine.trader_stats import stats_read
 from execution.models import Order
 from markets.models import Mark, World
 from positions.models import ConflictRecord, Position, PositionSlice, Valuation
 from traders.models import Trader
-from traders.selectors import TraderStats, traders_stats
+from traders.selectors import TraderStats, TraderStatus, trader_statuses
 
 ACTIVITY_LENGTH: Final = 30
 MARK_STALE_AFTER: Final = timedelta(seconds=15)
@@ -50,6 +51,7 @@ class ViewContext:
     follows: Mapping[int, Follow]  # removed ones included, since old slices and decisions name them
     current: tuple[Follow, ...]  # not removed, in order
     stats: Mapping[int, TraderStats]
+    syncs: Mapping[int, TraderStatus]
     totals: Mapping[int | None, FollowTotals]
     positions: tuple[Position, ...]
     marks: Mapping[str, Mark]
@@ -112,7 +114,8 @@ def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
         limits=PROFILES[portfolio.risk_profile],
         follows=follows,
         current=current,
-        stats=traders_stats(trader_ids=[f.trader_id for f in current], now=now),
+        stats=stats_read(traders=[f.trader for f in current], now=now),
+        syncs=trader_statuses(trader_ids=[f.trader_id for f in current], now=now),
         totals=_follow_totals(portfolio),
         positions=positions,
         marks=_marks_of(portfolio, positions),
@@ -160,13 +163,23 @@ def _follow_totals(portfolio: Portfolio) -> dict[int | None, FollowTotals]:
 
 
 def money(value: Decimal | None) -> str | None:
-    """Write an amount with all its places but no trailing zeros."""
-    return None if value is None else plain(value)
+    """Write an amount with up to 8 places, no trailing zeros."""
+    return None if value is None else plain(to_money(value))
+
+
+def price(value: Decimal | None) -> str | None:
+    """Write a price with up to 12 places, no trailing zeros."""
+    return None if value is None else plain(to_price(value))
 
 
 def percent(value: Decimal | None) -> str | None:
     """Write a fraction as percent points to two places ("0.0253" → "2.53")."""
     return None if value is None else str((value * HUNDRED).quantize(CENT))
+
+
+def points(value: Decimal | None) -> str | None:
+    """Write percent points to two places."""
+    return None if value is None else str(value.quantize(CENT))
 
 
 def ratio(part: Decimal, whole: Decimal) -> Decimal | None:

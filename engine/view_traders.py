@@ -9,7 +9,17 @@ from typing import Any
 from allocation.models import Follow
 from core.decimals import ZERO, plain
 from engine.models import Decision
-from engine.view_context import FollowTotals, ViewContext, iso, money, percent, ratio, short_key
+from engine.view_context import (
+    FollowTotals,
+    ViewContext,
+    iso,
+    money,
+    percent,
+    points,
+    price,
+    ratio,
+    short_key,
+)
 from positions.models import ConflictRecord
 
 Section = dict[str, dict[str, Any]]
@@ -33,11 +43,10 @@ def _unrealized_by_follow(context: ViewContext) -> defaultdict[int | None, Decim
 
 def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[str, Any]:
     trader, snapshot = follow.trader, follow.trader.latest_snapshot
-    stats = context.stats[trader.pk]
+    stats, sync = context.stats[trader.pk], context.syncs[trader.pk]
     totals = context.totals.get(follow.pk, FollowTotals())
     assigned = follow.weight * context.valuation.equity
     pnl = totals.realized_net + unrealized
-    gross = _gross(snapshot.positions) if snapshot else None
     return {
         "follow_id": follow.pk,
         "trader_id": trader.pk,
@@ -50,7 +59,7 @@ def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[s
         "key": trader.key,
         "note": trader.note,
         "follow_status": follow.status,
-        "sync_status": trader.status,
+        "sync_status": sync.status,
         "weight_pct": percent(follow.weight),
         "assigned": money(assigned),
         "equity": money(snapshot.equity) if snapshot else None,
@@ -60,23 +69,15 @@ def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[s
         "trader_return_pct": percent(stats.total_return),
         "day_return_pct": percent(stats.day_return),
         "max_drawdown_pct": percent(stats.max_drawdown),
-        "exposure": None if gross is None or not snapshot else _times(ratio(gross, snapshot.equity)),
-        "position_count": len(snapshot.positions) if snapshot else 0,
-        "synced_at": iso(trader.synced_at),
-        "next_sync_at": iso(trader.next_sync_at),
-        "failing_since": iso(trader.failing_since),
-        "error": trader.last_error if trader.failing_since else "",
-        "error_rate_pct": percent(stats.error_rate),
+        "exposure": points(stats.exposure),
+        "position_count": stats.position_count,
         "sparkline": stats.sparkline,
+        "synced_at": iso(sync.synced_at),
+        "next_sync_at": iso(sync.next_sync_at),
+        "failing_since": iso(sync.failing_since),
+        "error": sync.error,
+        "error_rate_pct": percent(sync.error_rate),
     }
-
-
-def _gross(positions: list[dict[str, Any]]) -> Decimal:
-    return sum((abs(Decimal(p["quantity"]) * Decimal(p["mark_price"])) for p in positions), ZERO)
-
-
-def _times(value: Decimal | None) -> str | None:
-    return None if value is None else str(value.quantize(Decimal("0.01")))
 
 
 def conflicts_section(context: ViewContext) -> Section:
@@ -93,7 +94,7 @@ def _conflict(context: ViewContext, record: ConflictRecord) -> dict[str, Any]:
         "before": plain(record.before_quantity),
         "after": plain(record.after_quantity),
         "after_notional": money(record.after_notional),
-        "mark_price": money(record.mark_price),
+        "mark_price": price(record.mark_price),
         "capped_reason": record.capped_reason,
         "at": iso(record.at),
         "world_at": iso(record.world_at),

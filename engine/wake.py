@@ -5,7 +5,7 @@ A lost message costs a sweep (``plan.due`` runs every second), never a decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -13,16 +13,7 @@ from django.db import transaction
 
 from allocation.models import Follow
 from engine.models import CycleState
-
-CyclesWaker = Callable[[Sequence[int]], None]
-
-
-def _send_cycles(portfolio_ids: Sequence[int]) -> None:
-    """Hand the portfolios to the planning workers."""
-    from engine.tasks import plan_cycle  # tasks stand above this module; only the message is sent from here
-
-    for portfolio_id in portfolio_ids:
-        plan_cycle.apply_async((portfolio_id,), expires=30)
+from engine.sending import cycles_later
 
 
 def cycles_wake(
@@ -48,7 +39,7 @@ def cycles_wake(
             for state in states.select_for_update().order_by("pk"):
                 state.forced_underlyings = sorted({*state.forced_underlyings, *force_underlyings})
                 state.save(update_fields=["forced_underlyings"])
-    transaction.on_commit(partial(_send_cycles, ids))
+    transaction.on_commit(partial(cycles_later, ids))
 
 
 def portfolios_following(*, trader_ids: Iterable[int]) -> list[int]:

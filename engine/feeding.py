@@ -1,0 +1,74 @@
+"""What the feed is told of the packages above it: recorded traders, open portfolios, open pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from accounts.models import Portfolio
+from core.clock import SYSTEM_CLOCK, Clock
+from engine.copy_cycle import world_is_flat
+from engine.publishing import world_changed
+from engine.sending import sync_later
+from engine.wake import cycles_wake
+from markets.feed import Feed, FeedHooks
+from markets.models import LIVE, World
+from positions.models import Position
+from traders.models import Trader
+from traders.recordings import recorded_events_between
+from traders.services import trader_wake_recorded
+
+
+def feed_make(*, clock: Clock) -> Feed:
+    """Return the feed, tied to traders, portfolios and open pages."""
+    return Feed(
+        clock=clock,
+        hooks=FeedHooks(
+            on_marks=_marks_written,
+            trader_events=_trader_events,
+            on_trader_events=_traders_moved,
+            may_restart=_may_restart,
+            live_wanted=_live_wanted,
+            live_dexes=_live_dexes,
+        ),
+    )
+
+
+def _marks_written(world: World) -> None:
+    world_changed(world=world.name)
+
+
+def _trader_events(world: str, after: datetime, until: datetime) -> Sequence[str]:
+    return recorded_events_between(world=world, after_at=after, until_at=until)
+
+
+def _traders_moved(world: str, keys: Sequence[str]) -> None:
+    """Make recorded traders due now and have them read at once."""
+    if trader_wake_recorded(world=world, keys=keys, now=SYSTEM_CLOCK.now()):
+        sync_later()
+
+
+def _may_restart(world: World) -> bool:
+    """Tell whether a finished replay holds nothing any more; wake who still does, so that it closes."""
+    if world_is_flat(world=world.name):
+        return True
+    portfolios = Portfolio.objects.filter(world=world.name).values_list("pk", flat=True)
+    cycles_wake(portfolio_ids=portfolios, now=SYSTEM_CLOCK.now(), why="the recording ended")
+    return False
+
+
+def _live_wanted() -> bool:
+    followed = Trader.objects.filter(world=LIVE, follows__isnull=False).exclude(follows__status="removed")
+    return followed.exists() or Portfolio.objects.filter(world=LIVE).exists()
+
+
+def _live_dexes() -> Collection[str]:
+    """Return the builders' exchanges whose instruments are held, or known of a followed trader."""
+    held = Position.objects.filter(portfolio__world=LIVE, instrument_id__contains=":").exclude(
+        status="closed"
+    )
+    codes = set(held.values_list("instrument_id", flat=True))
+    for trader in Trader.objects.filter(world=LIVE, follows__isnull=False).select_related("latest_snapshot"):
+        if trader.latest_snapshot:
+            codes |= {row["code"] for row in trader.latest_snapshot.positions if ":" in row["code"]}
+    return {code.split(":", 1)[0] for code in codes}

@@ -1,0 +1,36 @@
+"""Handing work to the workers by name, from modules that stand below the tasks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from celery import current_app
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+MESSAGE_LIFETIME_S: Final = 30
+
+
+def submit_later(order_id: int) -> None:
+    """Ask for an order to be sent; a lost message costs a second, since ``orders.work`` finds it too."""
+    _send("orders.submit", order_id)
+
+
+def cycles_later(portfolio_ids: Sequence[int]) -> None:
+    """Ask for copy cycles; a lost message costs a second, since ``plan.due`` finds them too."""
+    for portfolio_id in portfolio_ids:
+        _send("plan.cycle", portfolio_id)
+
+
+def sync_later() -> None:
+    """Ask for the due traders to be read now; a lost message costs a second, since beat asks too."""
+    _send("sync.shards")
+
+
+def _send(task: str, *arguments: int) -> None:
+    try:
+        current_app.send_task(task, arguments, expires=MESSAGE_LIFETIME_S)
+    except OperationalError as error:
+        logger.warning("%s%s not sent, Redis is away (%s); the sweep will find it", task, arguments, error)
