@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from accounts.admin import ReadOnlyAdmin, admin_links
 from core.clock import utc_now
 from traders.models import QuarantinedRead, SyncAttempt, Trader, TraderSnapshot
-from traders.services import trader_wake
+from traders.services import trader_sync_pause, trader_sync_resume, trader_wake
 
 _OF_TRADER: Final = (
     ("snapshots", "traders_tradersnapshot"),
@@ -77,34 +77,31 @@ class TraderAdmin(admin.ModelAdmin):
     @admin.action(description="Pause the sync", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
         """Stop reading these traders; portfolios hold what they have of them."""
-        paused = Trader.Status.PAUSED
-        self._move(request, queryset, from_=~Q(status=paused), to=paused, word="Paused")
+        self._log(request, queryset.exclude(status=Trader.Status.PAUSED), word="Paused the sync")
+        count = trader_sync_pause(trader_ids=_ids(queryset))
+        self.message_user(request, f"Paused: {count}.", messages.SUCCESS)
 
     @admin.action(description="Resume the sync", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
         """Read paused traders again, at once."""
-        paused = Q(status=Trader.Status.PAUSED)
-        self._move(request, queryset, from_=paused, to=Trader.Status.ACTIVE, word="Resumed")
+        self._log(request, queryset.filter(status=Trader.Status.PAUSED), word="Resumed the sync")
+        count = trader_sync_resume(trader_ids=_ids(queryset), now=utc_now())
+        self.message_user(request, f"Resumed: {count}.", messages.SUCCESS)
 
     @admin.action(description="Sync now", permissions=["change"])
     def resync(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
-        """Have these traders read at the next opportunity."""
-        ids = list(queryset.values_list("pk", flat=True))
-        trader_wake(trader_ids=ids, now=utc_now())
-        self.message_user(request, f"{len(ids)} due now.", messages.SUCCESS)
+        """Have these traders read at the next opportunity; failing and paused ones are left as they are."""
+        count = trader_wake(trader_ids=_ids(queryset), now=utc_now())
+        self.message_user(request, f"Due now: {count}.", messages.SUCCESS)
 
-    def _move(
-        self, request: HttpRequest, queryset: QuerySet[Trader], *, from_: Q, to: Trader.Status, word: str
-    ) -> None:
-        """Set the status of those that are not there yet, and say and log for how many it was new."""
-        moved = [
-            trader
-            for trader in queryset
-            if Trader.objects.filter(from_, pk=trader.pk).update(status=to, next_sync_at=utc_now())
-        ]
-        for trader in moved:
-            self.log_change(request, trader, f"{word} the sync.")
-        self.message_user(request, f"{word}: {len(moved)}.", messages.SUCCESS)
+    def _log(self, request: HttpRequest, queryset: QuerySet[Trader], *, word: str) -> None:
+        """Note in the admin's own history who did it."""
+        for trader in queryset:
+            self.log_change(request, trader, word)
+
+
+def _ids(queryset: QuerySet[Trader]) -> list[int]:
+    return list(queryset.order_by("pk").values_list("pk", flat=True))
 
 
 @admin.register(TraderSnapshot)

@@ -1,0 +1,313 @@
+"""The source of public Hyperliquid wallets: perpetuals, builders' dexes (``dex:COIN``), spot, unified mode.
+
+Equity, counted once:
+
+- Standard accounts keep perpetuals and spot apart: the account value of every dex (cash and unrealized P&L)
+  plus all spot balances at their mid.
+- Unified and portfolio-margin accounts keep all collateral in spot, and the dexes' account values mean
+  nothing: all spot balances at their mid plus the unrealized P&L of every open perpetual.
+
+Spot balances are equity and never positions to copy. Vaults and staking are in no answer read here and not
+counted. Which kind an account is, and on which dexes it is active, is asked for once an hour. A read fails as
+a whole when one of its parts does, because half a state would look like closed positions.
+Sources: Hyperliquid docs, "Info endpoint", "Account abstraction modes"; recorded answers in ``tests/data``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from time import perf_counter
+from typing import Any, Final, TypeVar
+
+import msgspec
+from django.conf import settings
+
+from core.clock import WorldTime
+from core.decimals import ZERO, to_money, to_price
+from core.errors import EnsembleError, RateLimited
+from core.instruments import STABLECOINS
+from markets.budget import BudgetExhausted
+from markets.hyperliquid import InfoClient
+from traders.domain.reads import (
+    FailureKind,
+    ReadFailure,
+    ReadResult,
+    RecentPnl,
+    TraderPosition,
+    TraderRead,
+)
+from traders.sources.base import SourceHistory
+from traders.sources.wallet_profiles import WalletProfile, WalletProfiles
+
+T = TypeVar("T")
+UNIFIED_MODES: Final = frozenset({"unifiedAccount", "portfolioMargin"})
+MIDS_KEPT_S: Final = 10.0
+HISTORY_WAIT_S: Final = 8.0
+_SPANS: Final = {
+    "day": "Last 24 hours",
+    "week": "Last 7 days",
+    "month": "Last 30 days",
+    "allTime": "All time",
+}
+
+
+class _Position(msgspec.Struct, frozen=True, rename="camel"):
+    coin: str
+    szi: Decimal
+    position_value: Decimal
+    unrealized_pnl: Decimal
+    entry_px: Decimal | None = None
+
+
+class _AssetPosition(msgspec.Struct, frozen=True):
+    position: _Position
+
+
+class _MarginSummary(msgspec.Struct, frozen=True, rename="camel"):
+    account_value: Decimal
+
+
+class PerpState(msgspec.Struct, frozen=True, rename="camel"):
+    """A ``clearinghouseState`` answer, as far as it is used."""
+
+    margin_summary: _MarginSummary
+    asset_positions: tuple[_AssetPosition, ...]
+
+
+class SpotBalance(msgspec.Struct, frozen=True):
+    """One balance of a ``spotClearinghouseState`` answer; ``total`` includes what orders and margin hold."""
+
+    coin: str
+    total: Decimal
+    token: int = -1
+
+
+class SpotState(msgspec.Struct, frozen=True):
+    """A ``spotClearinghouseState`` answer, as far as it is used."""
+
+    balances: tuple[SpotBalance, ...]
+
+
+class _Dex(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _SpotPair(msgspec.Struct, frozen=True):
+    name: str
+    tokens: tuple[int, int]
+
+
+class _SpotMeta(msgspec.Struct, frozen=True):
+    universe: tuple[_SpotPair, ...]
+
+
+class _Span(msgspec.Struct, frozen=True, rename="camel"):
+    account_value_history: tuple[tuple[int, Decimal], ...]
+    pnl_history: tuple[tuple[int, Decimal], ...]
+    vlm: Decimal
+
+
+class HyperliquidSource:
+    """Reads public wallets; one trader per call of ``read``, since the venue has no batch for several."""
+
+    max_batch = 1
+    authoritative = False
+    networked = True
+
+    def __init__(self, *, client: InfoClient | None = None) -> None:
+        self._client = client or InfoClient()
+        self._profiles = WalletProfiles(redis_url=settings.REDIS_URL)
+        self._mids: asyncio.Task[dict[str, Decimal]] | None = None
+        self._mids_asked_s = float("-inf")
+
+    async def read(
+        self, keys: Sequence[str], *, clock: WorldTime, now: datetime, max_wait_s: float
+    ) -> list[ReadResult]:
+        """Read wallets by address, side by side; one result per address, failures as values."""
+        reads = (self._read_one(key, clock=clock, now=now, max_wait_s=max_wait_s) for key in keys)
+        return list(await asyncio.gather(*reads))
+
+    async def history(self, key: str, *, clock: WorldTime, now: datetime) -> SourceHistory:
+        """Return the venue's own P&L of the last day, week, month and all time.
+
+        :raises RetryLater: no usable answer
+        """
+        request = {"type": "portfolio", "user": key}
+        spans = dict(await self._client.ask(request, list[tuple[str, _Span]], max_wait_s=HISTORY_WAIT_S))
+        all_time = spans.get("allTime")
+        moved = all_time is not None and (
+            all_time.vlm != 0 or any(value != 0 for _, value in all_time.account_value_history)
+        )
+        recent = (
+            RecentPnl(label=label, amount=spans[name].pnl_history[-1][1])
+            for name, label in _SPANS.items()
+            if name in spans and spans[name].pnl_history
+        )
+        return SourceHistory(recent_pnl=tuple(recent), ever_traded=moved)
+
+    async def close(self) -> None:
+        """Give back connections."""
+        if self._mids is not None:
+            self._mids.cancel()
+            await asyncio.gather(self._mids, return_exceptions=True)
+        await self._profiles.close()
+        await self._client.close()
+
+    async def _read_one(self, key: str, *, clock: WorldTime, now: datetime, max_wait_s: float) -> ReadResult:
+        started_s = perf_counter()
+        read, failure = None, None
+        try:
+            read = await self._state(key, clock=clock, now=now, max_wait_s=max_wait_s)
+        except BudgetExhausted as error:
+            failure = ReadFailure(FailureKind.DEFERRED, str(error), error.retry_after_s)
+        except RateLimited as error:
+            failure = ReadFailure(FailureKind.RATE_LIMITED, str(error), error.retry_after_s)
+        except EnsembleError as error:
+            failure = ReadFailure(FailureKind.FAILED, str(error))
+        duration_ms = round((perf_counter() - started_s) * 1000)
+        return ReadResult(key=key, asked_at=now, read=read, failure=failure, duration_ms=duration_ms)
+
+    async def _state(self, key: str, *, clock: WorldTime, now: datetime, max_wait_s: float) -> TraderRead:
+        profile = await self._profiles.get(key)
+        if profile is None:
+            profile = await self._discover(key, max_wait_s=max_wait_s)
+        prices = self._mids_start(max_wait_s) if profile.spot_tokens else None
+        spot, *perps = await _together(
+            self._ask("spotClearinghouseState", SpotState, max_wait_s, user=key),
+            *(self._perp(key, dex, max_wait_s) for dex in ("", *profile.dexes)),
+        )
+        tokens = [balance for balance in spot.balances if balance.coin != "USDC" and balance.total != 0]
+        values = ZERO
+        if tokens:
+            values = await self._token_values(tokens, prices or self._mids_start(max_wait_s), max_wait_s)
+        if bool(tokens) != profile.spot_tokens:
+            await self._profiles.set(key, msgspec.structs.replace(profile, spot_tokens=bool(tokens)))
+        usdc = sum((balance.total for balance in spot.balances if balance.coin == "USDC"), ZERO)
+        equity = equity_of(perps=perps, spot_value=usdc + values, unified=profile.mode in UNIFIED_MODES)
+        return TraderRead(equity=equity, positions=positions_of(perps), world_at=clock.at(now), run=clock.run)
+
+    async def _discover(self, key: str, *, max_wait_s: float) -> WalletProfile:
+        """Ask how an account keeps its collateral and where it is active; keep that an hour."""
+        mode, dexes = await _together(
+            self._ask("userAbstraction", str, max_wait_s, user=key), self._dexes(max_wait_s)
+        )
+        states = await _together(*(self._perp(key, dex, max_wait_s) for dex in dexes))
+        active = [
+            dex
+            for dex, state in zip(dexes, states, strict=True)
+            if state.asset_positions or state.margin_summary.account_value != 0
+        ]
+        profile = WalletProfile(mode=mode, dexes=tuple(active), spot_tokens=False)
+        await self._profiles.set(key, profile)
+        return profile
+
+    async def _dexes(self, max_wait_s: float) -> tuple[str, ...]:
+        names = await self._profiles.shared_get("dexes", tuple[str, ...])
+        if names is None:
+            rows = await self._ask("perpDexs", list[_Dex | None], max_wait_s)
+            names = tuple(row.name for row in rows if row is not None)
+            await self._profiles.shared_set("dexes", names)
+        return names
+
+    async def _pairs(self, max_wait_s: float) -> Mapping[int, str]:
+        """Return the name of each token's USDC market, by token index."""
+        pairs = await self._profiles.shared_get("spot_pairs", dict[int, str])
+        if pairs is None:
+            meta = await self._ask("spotMeta", _SpotMeta, max_wait_s)
+            pairs = {pair.tokens[0]: pair.name for pair in reversed(meta.universe) if pair.tokens[1] == 0}
+            await self._profiles.shared_set("spot_pairs", pairs)
+        return pairs
+
+    async def _token_values(
+        self, tokens: Iterable[SpotBalance], mids: asyncio.Task[dict[str, Decimal]], max_wait_s: float
+    ) -> Decimal:
+        """Return what spot tokens are worth: at the mid of their USDC market, a stablecoin without one at 1.
+
+        A token without any price counts nothing.
+        """
+        pairs = await self._pairs(max_wait_s)
+        prices = await asyncio.shield(mids)
+        value = ZERO
+        for balance in tokens:
+            price = prices.get(pairs.get(balance.token, ""))
+            if price is None and balance.coin in STABLECOINS:
+                price = Decimal(1)
+            if price is not None:
+                value += balance.total * price
+        return value
+
+    def _mids_start(self, max_wait_s: float) -> asyncio.Task[dict[str, Decimal]]:
+        """Return the request for mid prices, one for all traders within 10 seconds."""
+        loop = asyncio.get_running_loop()
+        fresh = loop.time() - self._mids_asked_s < MIDS_KEPT_S
+        failed = (
+            self._mids is not None
+            and self._mids.done()
+            and (self._mids.cancelled() or self._mids.exception() is not None)
+        )
+        if self._mids is None or failed or not fresh:
+            self._mids = loop.create_task(self._ask("allMids", dict[str, Decimal], max_wait_s))
+            self._mids.add_done_callback(_exception_seen)
+            self._mids_asked_s = loop.time()
+        return self._mids
+
+    async def _perp(self, key: str, dex: str, max_wait_s: float) -> PerpState:
+        fields = {"user": key, "dex": dex} if dex else {"user": key}
+        return await self._ask("clearinghouseState", PerpState, max_wait_s, **fields)
+
+    async def _ask(self, request: str, answer: type[T], max_wait_s: float, **fields: str) -> T:
+        return await self._client.ask({"type": request, **fields}, answer, max_wait_s=max_wait_s)
+
+
+def equity_of(*, perps: Sequence[PerpState], spot_value: Decimal, unified: bool) -> Decimal:
+    """Return an account's equity in USD; the rule stands at the top of this file.
+
+    :param spot_value: all spot balances, USDC included, at their mids
+    """
+    if unified:
+        unrealized = (row.position.unrealized_pnl for state in perps for row in state.asset_positions)
+        return to_money_or_nan(sum(unrealized, spot_value))
+    return to_money_or_nan(sum((state.margin_summary.account_value for state in perps), spot_value))
+
+
+def to_money_or_nan(value: Decimal) -> Decimal:
+    """Round to the ledger's 8 places; what is no number stays so, for the quarantine to see."""
+    return to_money(value) if value.is_finite() else value
+
+
+def positions_of(perps: Iterable[PerpState]) -> tuple[TraderPosition, ...]:
+    """Return the open positions of several dexes by code; a missing entry price is 0, which is no price."""
+    rows = [row.position for state in perps for row in state.asset_positions if row.position.szi != 0]
+    return tuple(
+        TraderPosition(
+            code=row.coin,
+            quantity=row.szi,
+            entry_price=row.entry_px or ZERO,
+            mark_price=_mark(row),
+        )
+        for row in sorted(rows, key=lambda row: row.coin)
+    )
+
+
+def _mark(row: _Position) -> Decimal:
+    mark = abs(row.position_value / row.szi)
+    return to_price(mark) if mark.is_finite() else mark
+
+
+async def _together(*requests: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Wait for all requests; where some failed, raise the one that says most about what to do next."""
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    failures = [result for result in results if isinstance(result, BaseException)]
+    if failures:
+        limits = [failure for failure in failures if isinstance(failure, RateLimited)]
+        raise (limits or failures)[0]
+    return results
+
+
+def _exception_seen(task: asyncio.Task[Any]) -> None:
+    """Take note of a failed request for mids, which whoever waits for it gets as well."""
+    if not task.cancelled():
+        task.exception()

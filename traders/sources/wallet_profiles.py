@@ -1,0 +1,69 @@
+"""What changes seldom about wallets and the venue, kept an hour in Redis for all workers."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from core.errors import RetryLater
+
+T = TypeVar("T")
+KEPT_S: Final = 3600
+_TIMEOUT_S: Final = 2.0
+
+
+class WalletProfile(msgspec.Struct, frozen=True):
+    """How an account keeps collateral, the builders' dexes it is active on, whether it holds spot tokens."""
+
+    mode: str
+    dexes: tuple[str, ...]
+    spot_tokens: bool
+
+
+class WalletProfiles:
+    """Profiles by address, and facts of the venue by name. Belongs to the event loop it was first used in."""
+
+    def __init__(self, *, redis_url: str) -> None:
+        self._redis = redis.asyncio.Redis.from_url(
+            redis_url,
+            socket_timeout=_TIMEOUT_S,
+            socket_connect_timeout=_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 1),
+        )
+
+    async def get(self, address: str) -> WalletProfile | None:
+        """Return an account's profile, None if it is not known or older than an hour."""
+        return await self._load(f"hyperliquid:profile:{address}", WalletProfile)
+
+    async def set(self, address: str, profile: WalletProfile) -> None:
+        """Keep an account's profile for an hour."""
+        await self._store(f"hyperliquid:profile:{address}", profile)
+
+    async def shared_get(self, name: str, answer: type[T]) -> T | None:
+        """Return a fact of the venue, None if it is not known or older than an hour."""
+        return await self._load(f"hyperliquid:shared:{name}", answer)
+
+    async def shared_set(self, name: str, value: object) -> None:
+        """Keep a fact of the venue for an hour."""
+        await self._store(f"hyperliquid:shared:{name}", value)
+
+    async def close(self) -> None:
+        """Give back the connection."""
+        await self._redis.aclose()
+
+    async def _load(self, name: str, answer: type[T]) -> T | None:
+        try:
+            value = await self._redis.get(name)
+        except redis.RedisError as error:
+            raise RetryLater(f"Redis cannot be reached: {error}") from error
+        return None if value is None else msgspec.json.decode(value, type=answer)
+
+    async def _store(self, name: str, value: object) -> None:
+        try:
+            await self._redis.set(name, msgspec.json.encode(value), ex=KEPT_S)
+        except redis.RedisError as error:
+            raise RetryLater(f"Redis cannot be reached: {error}") from error
