@@ -34,3 +34,7 @@ def test_paper_order_from_reservation_to_booked_position() -> None:
     assert position.status == Position.Status.ACTIVE
     assert position.cost == D("0.01") * news.fills[0].price
     assert desk.account.committed == position.margin == position.cost / 2
+    from positions.audit import books_audit
+
+
+    assert books_audit() == []
