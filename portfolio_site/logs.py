@@ -37,7 +37,9 @@ def logging_config(*, format_name: str, level: str) -> dict[str, Any]:
     if format_name == "json":
         renderers: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        renderers = [structlog.dev.ConsoleRenderer(colors=False)]
+        # Plain: with rich installed the default prints local variables, passwords too, and takes 1 s.
+        plain = structlog.dev.plain_traceback
+        renderers = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     return {
         "version": 1,
         "disable_existing_loggers": False,
