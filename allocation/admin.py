@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from accounts.admin import ReadOnlyAdmin, ReadOnlyInline
 from allocation.models import (
@@ -72,6 +76,26 @@ class BlockedUnderlyingAdmin(ReadOnlyAdmin):
     search_fields = (*_WHOSE, "underlying")
 
 
+class InDeficit(admin.SimpleListFilter):
+    """Accounts that lost more than they had free."""
+
+    title = "deficit"
+    parameter_name = "in_deficit"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the two choices."""
+        return [("yes", "In deficit"), ("no", "None")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[CapitalAccount]) -> QuerySet[CapitalAccount]:
+        """Return the accounts of the chosen kind."""
+        match self.value():
+            case "yes":
+                return queryset.filter(deficit__gt=0)
+            case "no":
+                return queryset.filter(deficit=0)
+        return queryset
+
+
 @admin.register(CapitalAccount)
 class CapitalAccountAdmin(ReadOnlyAdmin):
     """The cash of each portfolio."""
@@ -87,7 +111,7 @@ class CapitalAccountAdmin(ReadOnlyAdmin):
         "deposits_net",
         "version",
     )
-    list_filter = (("deficit", admin.EmptyFieldListFilter), "portfolio__status", "portfolio__mode")
+    list_filter = (InDeficit, "portfolio__status", "portfolio__mode")
     list_select_related = ("portfolio",)
     search_fields = _WHOSE
     ordering = ("portfolio",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin, ReadOnlyInline
-from execution.models import Fill, Order, OrderEvent, OrderSlice, PaperFill, PaperOrder
+from execution.models import Fill, Order, OrderEvent, OrderSlice, PaperFill, PaperHolding, PaperOrder
 
 _WHOSE = ("=order__id", "=order__portfolio__id", "order__portfolio__owner__email", "order__underlying")
 
@@ -127,7 +127,7 @@ class PaperOrderAdmin(ReadOnlyAdmin):
         "accepted_at",
     )
     list_filter = ("status", "side", "world", "reduce_only")
-    search_fields = ("client_order_id", "=account", "instrument_code", "reject_reason")
+    search_fields = ("client_order_id", "=account", "instrument_code", "end_reason")
     ordering = ("-id",)
     inlines = (PaperFillInline,)
 
@@ -140,3 +140,13 @@ class PaperFillAdmin(ReadOnlyAdmin):
     list_select_related = ("paper_order",)
     search_fields = ("=id", "paper_order__client_order_id", "=paper_order__account")
     ordering = ("-id",)
+
+
+@admin.register(PaperHolding)
+class PaperHoldingAdmin(ReadOnlyAdmin):
+    """What accounts hold at the paper venue."""
+
+    list_display = ("account", "instrument_code", "quantity")
+    list_filter = ("instrument_code",)
+    search_fields = ("=account", "instrument_code")
+    ordering = ("account", "instrument_code")

@@ -1,0 +1,221 @@
+"""Portfolios, traders and one row of everything else, made without any network or worker."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from accounts.models import Portfolio, User
+from allocation.models import BlockedUnderlying, Follow, FollowLeg, LedgerEntry, Reservation
+from core.clock import utc_now
+from core.ids import client_order_id_new, uuid_new
+from core.types import ConflictRule, Policy
+from engine.models import Decision
+from engine.portfolios import portfolio_open
+from execution.models import Fill, Order, OrderEvent, OrderSlice, PaperFill, PaperHolding, PaperOrder
+from markets.models import Instrument, Mark, World
+from positions.models import (
+    ConflictOverride,
+    ConflictRecord,
+    EquityPoint,
+    Position,
+    PositionSlice,
+    SliceEntry,
+)
+from traders.models import QuarantinedRead, SyncAttempt, Trader, TraderSnapshot
+
+STAND_STILL = "replay:still"
+WORLD_START = datetime(2025, 10, 18, tzinfo=UTC)
+
+
+def portfolio_make(*, owner: User, name: str = "Four models", **fields: Any) -> Portfolio:
+    """Open a paper portfolio with $10,000."""
+    settings: dict[str, Any] = {
+        "policy": Policy.PERP.value,
+        "risk_profile": "balanced",
+        "conflict_rule": ConflictRule.COMBINE.value,
+        "auto_rebalance": False,
+    }
+    return portfolio_open(
+        owner=owner, name=name, initial_cash=Decimal(10_000), now=utc_now(), **(settings | fields)
+    )
+
+
+def world_make() -> World:
+    """Return a replay that is over: its time stands still, so that two readings of it are equal."""
+    past = utc_now() - timedelta(hours=1)
+    world, _ = World.objects.get_or_create(
+        name=STAND_STILL,
+        defaults={
+            "label": "A recording that is over",
+            "anchored_at": past,
+            "world_anchor_at": WORLD_START,
+            "world_start_at": WORLD_START,
+            "world_end_at": WORLD_START + timedelta(minutes=1),
+            "speed": 600,
+            "loops": False,
+        },
+    )
+    for code, price in (("BTC", "107000"), ("ETH", "3900")):
+        instrument, _ = Instrument.objects.get_or_create(
+            code=code,
+            defaults={"underlying": code, "quantity_step": Decimal("0.00001"), "price_places": 1},
+        )
+        Mark.objects.get_or_create(
+            world=world,
+            instrument=instrument,
+            defaults={"price": Decimal(price), "quoted_at": WORLD_START, "received_at": past},
+        )
+    return world
+
+
+def trader_make(*, key: str = "deepseek", world: World | None = None) -> Trader:
+    """Return a recorded trader with one snapshot: long 0.1 BTC on $10,000."""
+    world = world or world_make()
+    trader = Trader.objects.create(
+        kind="replay",
+        key=key,
+        name=key.title(),
+        monogram=key[:2].upper(),
+        world=world.name,
+        detail="AI model",
+    )
+    snapshot = TraderSnapshot.objects.create(
+        trader=trader,
+        world_at=WORLD_START,
+        equity=Decimal(10_000),
+        positions=[
+            {
+                "code": "BTC",
+                "quantity": "0.1",
+                "entry_price": "106500",
+                "mark_price": "107000",
+                "opened_at": WORLD_START.isoformat(),
+            }
+        ],
+        quantities_changed=True,
+    )
+    trader.latest_snapshot = trader.basis_snapshot = snapshot
+    trader.synced_at = utc_now() - timedelta(seconds=20)
+    trader.save()
+    return trader
+
+
+def follow_make(*, portfolio: Portfolio, trader: Trader, place: int = 1, **fields: Any) -> Follow:
+    """Let a portfolio follow a trader, without cycle or message."""
+    Portfolio.objects.filter(pk=portfolio.pk).update(world=trader.world)
+    portfolio.refresh_from_db()
+    values: dict[str, Any] = {"place": place, "hue": place, "weight": Decimal(1)}
+    return Follow.objects.create(portfolio=portfolio, trader=trader, **(values | fields))
+
+
+def order_make(*, portfolio: Portfolio, follow: Follow | None = None) -> Order:
+    """Return a working order: buy 0.01 BTC at 107,000."""
+    order = Order.objects.create(
+        portfolio=portfolio,
+        instrument_id="BTC",
+        underlying="BTC",
+        client_order_id=client_order_id_new(),
+        venue="paper",
+        side="BUY",
+        quantity=Decimal("0.01"),
+        limit_price=Decimal(107_000),
+        purpose="entry",
+        status="submitted",
+        decision_mark=Decimal(107_000),
+        expires_at=utc_now() + timedelta(minutes=1),
+    )
+    OrderSlice.objects.create(order=order, follow=follow, quantity=Decimal("0.01"))
+    OrderEvent.objects.create(order=order, from_status="pending", to_status="submitted")
+    return order
+
+
+def decision_make(*, portfolio: Portfolio, follow: Follow | None = None, **fields: Any) -> Decision:
+    """Return a stored decision."""
+    values: dict[str, Any] = {
+        "kind": "copied",
+        "underlying": "BTC",
+        "text": "Bought 0.01 BTC",
+        "reason": "Deepseek bought",
+        "world_at": WORLD_START,
+    }
+    decision = Decision.objects.create(portfolio=portfolio, **(values | fields))
+    if follow is not None:
+        decision.follows.add(follow)
+    return decision
+
+
+def everything_make(*, owner: User) -> Portfolio:
+    """Return a portfolio with at least one row in every table of every app."""
+    portfolio = portfolio_make(owner=owner)
+    trader = trader_make()
+    follow = follow_make(portfolio=portfolio, trader=trader)
+    order = order_make(portfolio=portfolio, follow=follow)
+    FollowLeg.objects.create(follow=follow, underlying="BTC")
+    BlockedUnderlying.objects.create(portfolio=portfolio, underlying="DOGE")
+    LedgerEntry.objects.get_or_create(
+        portfolio=portfolio, kind="fee", reference="fill:1", defaults={"amount": -1, "world_at": WORLD_START}
+    )
+    Reservation.objects.create(
+        id=uuid_new(), portfolio=portfolio, source="copy", instrument_code="BTC", amount=10, status="released"
+    )
+    fill = Fill.objects.create(
+        order=order,
+        venue="paper",
+        venue_fill_id="1",
+        quantity=Decimal("0.004"),
+        price=107_000,
+        fee=Decimal("0.2"),
+        world_at=WORLD_START,
+    )
+    paper = PaperOrder.objects.create(
+        client_order_id=order.client_order_id,
+        account=f"portfolio:{portfolio.pk}",
+        world=STAND_STILL,
+        instrument_code="BTC",
+        side="BUY",
+        quantity=order.quantity,
+        limit_price=order.limit_price,
+        matchable_at=utc_now(),
+        expires_at=order.expires_at,
+    )
+    PaperFill.objects.create(
+        paper_order=paper, quantity=fill.quantity, price=fill.price, fee=fill.fee, world_at=WORLD_START
+    )
+    PaperHolding.objects.create(account=paper.account, instrument_code="BTC", quantity=fill.quantity)
+    position = Position.objects.create(
+        portfolio=portfolio,
+        instrument_id="BTC",
+        underlying="BTC",
+        policy="perp",
+        status="active",
+        quantity=fill.quantity,
+        cost=428,
+        margin=Decimal("85.6"),
+        margin_rate=Decimal("0.2"),
+        opened_world_at=WORLD_START,
+    )
+    part = PositionSlice.objects.create(position=position, follow=follow, quantity=fill.quantity, cost=428)
+    SliceEntry.objects.create(
+        slice=part, kind="fill", quantity=fill.quantity, price=fill.price, fill=fill, world_at=WORLD_START
+    )
+    ConflictOverride.objects.create(portfolio=portfolio, underlying="ETH", rule="first")
+    ConflictRecord.objects.create(
+        portfolio=portfolio,
+        underlying="BTC",
+        kind="overlap",
+        rule="combine",
+        holders=[],
+        before_quantity=0,
+        after_quantity=fill.quantity,
+        after_notional=428,
+        mark_price=107_000,
+        fingerprint="f",
+        world_at=WORLD_START,
+    )
+    EquityPoint.objects.create(portfolio=portfolio, world_at=WORLD_START, equity=10_000, unit_value=1)
+    SyncAttempt.objects.create(trader=trader, due_at=utc_now(), outcome="good")
+    QuarantinedRead.objects.create(trader=trader, reason="3 positions vanished", payload={})
+    decision_make(portfolio=portfolio, follow=follow, order=order)
+    return portfolio
