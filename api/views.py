@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_filters.rest_framework import DjangoFilterBackend
@@ -127,7 +128,7 @@ class FollowListView(ApiView):
         """Follow a trader; 201 with the new follow."""
         portfolio = self.portfolio()
         wanted = self.cleaned(FollowStart, request.data)
-        follow = follow_start(portfolio=portfolio, user=portfolio.owner, now=utc_now(), **wanted)
+        follow = follow_start(portfolio=portfolio, now=utc_now(), **wanted)
         return Response(FollowAnswer(follow).data, status=201)
 
 
@@ -139,16 +140,17 @@ class FollowView(ApiView):
         return Response(FollowAnswer(self._follow()).data)
 
     def patch(self, request: Request, portfolio_id: int, follow_id: int) -> Response:
-        """Change the follow and return it as it stands now."""
+        """Change all that is named or nothing; return the follow as it stands now."""
         follow = self._follow()
         wanted = self.cleaned(FollowChange, request.data)
-        match wanted.get("status"):
-            case "paused":
-                follow_pause(follow=follow, now=utc_now())
-            case "active":
-                follow_resume(follow=follow, now=utc_now())
-        if "place" in wanted:
-            self._move(follow, place=wanted["place"])
+        with transaction.atomic():
+            match wanted.get("status"):
+                case "paused":
+                    follow_pause(follow=follow, now=utc_now())
+                case "active":
+                    follow_resume(follow=follow, now=utc_now())
+            if "place" in wanted:
+                self._move(follow, place=wanted["place"])
         return Response(FollowAnswer(self._follow()).data)
 
     def delete(self, request: Request, portfolio_id: int, follow_id: int) -> Response:
