@@ -6,7 +6,6 @@ Randomness is passed in as a number in [0, 1).
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from math import floor
 from typing import Final
 
 STALE_AFTER_INTERVALS: Final = 3
@@ -30,9 +29,9 @@ def rate_limits_after(*, rate_limits: int, limited: bool) -> int:
 
 def next_sync_at(*, trader_id: int, interval_s: int, now: datetime) -> datetime:
     """Return the next moment after ``now`` on this trader's own grid; the grids spread over the interval."""
-    offset_s = (trader_id * _GOLDEN % 1.0) * interval_s
-    elapsed_s = (now - _EPOCH).total_seconds() - offset_s
-    return _EPOCH + timedelta(seconds=offset_s + (floor(elapsed_s / interval_s) + 1) * interval_s)
+    interval = timedelta(seconds=interval_s)
+    grid_at = _EPOCH + (trader_id * _GOLDEN % 1.0) * interval
+    return grid_at + ((now - grid_at) // interval + 1) * interval
 
 
 def backoff_s(*, failures: int, chance: float, retry_after_s: float | None = None) -> float:
@@ -54,8 +53,8 @@ def slot_after(*, due_at: datetime, interval_s: int, now: datetime) -> datetime:
     A retry serves the schedule it failed; once a whole interval has passed that one was missed, and the
     newest scheduled moment not after ``now`` takes its place.
     """
-    missed = floor((now - due_at).total_seconds() / interval_s)
-    return due_at + timedelta(seconds=max(0, missed) * interval_s)
+    interval = timedelta(seconds=interval_s)
+    return due_at + max(0, (now - due_at) // interval) * interval
 
 
 def is_stale(*, synced_at: datetime | None, created_at: datetime, interval_s: int, now: datetime) -> bool:

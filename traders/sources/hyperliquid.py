@@ -121,6 +121,7 @@ class HyperliquidSource:
         self._client = client or InfoClient()
         self._profiles = WalletProfiles(redis_url=settings.REDIS_URL)
         self._mids: asyncio.Task[dict[str, Decimal]] | None = None
+        self._dexes_asked: asyncio.Task[tuple[str, ...]] | None = None
         self._mids_asked_s = float("-inf")
 
     async def read(
@@ -150,9 +151,10 @@ class HyperliquidSource:
 
     async def close(self) -> None:
         """Give back connections."""
-        if self._mids is not None:
-            self._mids.cancel()
-            await asyncio.gather(self._mids, return_exceptions=True)
+        shared = [task for task in (self._mids, self._dexes_asked) if task is not None]
+        for task in shared:
+            task.cancel()
+        await asyncio.gather(*shared, return_exceptions=True)
         await self._profiles.close()
         await self._client.close()
 
@@ -206,10 +208,17 @@ class HyperliquidSource:
 
     async def _dexes(self, max_wait_s: float) -> tuple[str, ...]:
         names = await self._profiles.shared_get("dexes", tuple[str, ...])
-        if names is None:
-            rows = await self._ask("perpDexs", list[_Dex | None], max_wait_s)
-            names = tuple(row.name for row in rows if row is not None)
-            await self._profiles.shared_set("dexes", names)
+        if names is not None:
+            return names
+        if self._dexes_asked is None or self._dexes_asked.done():  # one request for all who wait
+            self._dexes_asked = asyncio.get_running_loop().create_task(self._dexes_ask(max_wait_s))
+            self._dexes_asked.add_done_callback(_exception_seen)
+        return await asyncio.shield(self._dexes_asked)
+
+    async def _dexes_ask(self, max_wait_s: float) -> tuple[str, ...]:
+        rows = await self._ask("perpDexs", list[_Dex | None], max_wait_s)
+        names = tuple(row.name for row in rows if row is not None)
+        await self._profiles.shared_set("dexes", names)
         return names
 
     async def _pairs(self, max_wait_s: float) -> Mapping[int, str]:
@@ -308,6 +317,6 @@ async def _together(*requests: Coroutine[Any, Any, Any]) -> list[Any]:
 
 
 def _exception_seen(task: asyncio.Task[Any]) -> None:
-    """Take note of a failed request for mids, which whoever waits for it gets as well."""
+    """Take note of a shared request's failure, which everybody who waits for it gets as well."""
     if not task.cancelled():
         task.exception()

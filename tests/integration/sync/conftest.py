@@ -56,4 +56,5 @@ def hyperliquid(loopback_process: HyperliquidProcess, settings: Any) -> Hyperliq
     """The loopback Hyperliquid, in its first state, as the venue this test's code talks to."""
     loopback_process.script(reset=True)
     settings.HYPERLIQUID_URL = loopback_process.url
+    settings.HYPERLIQUID_WEIGHT_PER_MINUTE = 100_000  # tests of the budget set their own
     return loopback_process
