@@ -16,7 +16,7 @@ from core.types import ConflictRule, Policy, TraderKind
 from engine.follows import follow_start
 from engine.portfolios import portfolio_open
 from markets.recordings import ALPHA_ARENA, HYPERLIQUID_WALLETS
-from markets.services import world_ensure
+from markets.services import replays_resume, world_ensure
 
 DEMO_EMAIL: Final = "demo@example.com"
 
@@ -58,7 +58,8 @@ DEMO_PORTFOLIOS: Final = (
 
 
 def worlds_start(*, now: datetime, speed: Decimal) -> None:
-    """Start the replay worlds, or set the speed of those that run."""
+    """Start the replay worlds; those that ran before go on where they stood, at this speed."""
+    replays_resume(now=now)
     for demo in DEMO_PORTFOLIOS:
         world_ensure(name=demo.world, now=now, speed=speed)
 

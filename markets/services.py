@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max
 
 from markets.models import LIVE, Instrument, Mark, World
 from markets.recordings import InstrumentRecord, recording_get
 
+RESUME_AFTER: Final = timedelta(seconds=30)
 _SPEC_COLUMNS = (
     "underlying",
     "multiplier",
@@ -74,6 +76,26 @@ def world_speed_change(*, world: World, speed: Decimal, now: datetime) -> None:
     world.anchored_at = now
     world.speed = speed
     world.save(update_fields=["world_anchor_at", "anchored_at", "speed"])
+
+
+def replays_resume(*, now: datetime) -> list[str]:
+    """Let replays go on where they stood when nobody moved them; return the worlds whose clock was set back.
+
+    A server that was off for a night would otherwise find its recordings over. Short gaps, such as a feed
+    that is started again after a crash, are not given back: there the world has gone on. Marks of the moment
+    are written, so that calling it twice gives nothing back twice.
+    """
+    resumed = []
+    for world in World.objects.exclude(name=LIVE).order_by("name"):
+        moved_at = Mark.objects.filter(world=world).aggregate(newest=Max("received_at"))["newest"]
+        if moved_at is not None and now - moved_at > RESUME_AFTER:
+            world.anchored_at += now - moved_at
+            world.save(update_fields=["anchored_at"])
+            at = world.clock().at(now)
+            prices = recording_get(name=world.name).prices_at(at)
+            marks_write(world=world, prices=prices, quoted_at=at, received_at=now)
+            resumed.append(world.name)
+    return resumed
 
 
 def world_run_start(*, world: World, now: datetime) -> World:

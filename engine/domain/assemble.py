@@ -120,7 +120,8 @@ def _order(case: Case, why: Mapping[str, str]) -> OrderIntent | None:
 
 
 def _cancels(case: Case) -> list[CancelIntent]:
-    why = f"the target of {case.net.underlying} turned to {reasons.size(case.net.target)}"
+    turned = f"the target of {case.net.underlying} turned to {reasons.size(case.net.target)}"
+    why = case.net.barred or turned
     return [CancelIntent(order.order_id, case.net.underlying, why) for order in case.placement.cancels]
 
 

@@ -63,12 +63,16 @@ def _placement(net: Net, inputs: CopyInputs) -> Placement:
         cause=_cause(net, inputs),
         drift_threshold=inputs.drift_threshold,
         auto_rebalance=inputs.auto_rebalance,
+        entries_off=bool(net.barred) and not net.barred_by_price,
     )
 
 
 def _cause(net: Net, inputs: CopyInputs) -> Cause:
-    """Say why a position should move. A leg that is not to move causes nothing, whatever its trader did."""
-    moving = [leg for leg in net.legs if net.moves(leg)]
+    """Say why a position should move. A leg that is not to move causes nothing, whatever its trader did.
+
+    While an order works, any change of a copied trader is a cause: not to move may mean to call it back.
+    """
+    moving = [leg for leg in net.legs if net.moves(leg) or (net.holding.working and leg.votes)]
     if any(leg.changed for leg in moving) or (moving and net.underlying in inputs.forced):
         return Cause.TRADER
     if _unfinished(net):

@@ -28,7 +28,7 @@ NO_MEMORY = LegMemory()
 class Leg:
     """One slice of one position, and what its trader wants of it.
 
-    :param state: None for the owner's own slice
+    :param state: None for a slice nobody speaks for: the owner's own
     :param held: the slice now
     :param trader_quantity: copied part of the trader's quantity; None where it could not be read
     :param wish: signed target in quote currency before rule and limits; 0 for a leg that stays
@@ -60,7 +60,10 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All legs by underlying, in follow order, with what was found on the way."""
+    """All legs by underlying, in follow order, with what was found on the way.
+
+    An underlying with an order working has an entry even where nothing is held or wanted of it.
+    """
 
     weights: Mapping[int, Decimal]
     legs: Mapping[str, tuple[Leg, ...]]
@@ -80,8 +83,8 @@ def scene_gather(*, inputs: CopyInputs) -> Scene:
     legs: list[Leg] = []
     for follow in follows:
         legs += _follow_legs(inputs, follow, weights.get(follow.follow_id, ZERO), ignored[follow.follow_id])
-    legs += _own_legs(inputs)
-    by_underlying: dict[str, list[Leg]] = {}
+    legs += _unvoiced_legs(inputs, {follow.follow_id for follow in follows})
+    by_underlying: dict[str, list[Leg]] = {u: [] for u, holding in inputs.holdings.items() if holding.working}
     for leg in legs:
         by_underlying.setdefault(leg.underlying, []).append(leg)
     unread = [follow for follow in follows if follow.state is FollowState.ACTIVE and not _votes(follow)]
@@ -226,12 +229,12 @@ def _closing_leg(follow: FollowInput, underlying: str, held: Decimal) -> Leg:
     )
 
 
-def _own_legs(inputs: CopyInputs) -> list[Leg]:
-    """Lay out the owner's own slices: they stay, unless the recording is over."""
+def _unvoiced_legs(inputs: CopyInputs, followed: set[int]) -> list[Leg]:
+    """Lay out the slices nobody speaks for, above all the owner's own: they stay while the world goes on."""
     return [
         Leg(
-            follow_id=None,
-            name="you",
+            follow_id=follow_id,
+            name="you" if follow_id is None else "a former trader",
             place=0,
             state=None,
             underlying=underlying,
@@ -240,7 +243,10 @@ def _own_legs(inputs: CopyInputs) -> list[Leg]:
             changed=inputs.world_ended,
         )
         for underlying, holding in sorted(inputs.holdings.items())
-        if (held := holding.slices.get(None, ZERO))
+        for follow_id, held in sorted(
+            holding.slices.items(), key=lambda part: (part[0] is None, part[0] or 0)
+        )
+        if held and follow_id not in followed
     ]
 
 

@@ -84,10 +84,12 @@ def placement_decide(
     cause: Cause,
     drift_threshold: Decimal,
     auto_rebalance: bool,
+    entries_off: bool = False,
 ) -> Placement:
     """Decide what to do about one position.
 
     :param target: signed quantity wanted; ``held`` signed quantity now
+    :param entries_off: nothing may be opened: orders working to open are cancelled too
     :param drift_threshold: fraction of the target below which drift is left alone
     """
     expected = held + sum((order.signed for order in working), ZERO)
@@ -105,6 +107,9 @@ def placement_decide(
     if not working:
         placed = quantity if verdict is Verdict.PLACE else ZERO
         return Placement(verdict, cause, quantity=placed, wanted=placed, purpose=purpose, flips=flips)
+    opening = tuple(order for order in working if order.signed * held >= 0)
+    if entries_off and opening:
+        return Placement(Verdict.CANCEL, cause, cancels=opening)
     if verdict is not Verdict.PLACE:
         return Placement(Verdict.WORKING, cause)
     against = tuple(order for order in working if order.signed * quantity < 0)

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand
 
 from core.clock import SYSTEM_CLOCK
 from engine.feeding import feed_make
+from markets.services import replays_resume
 
 
 class Command(BaseCommand):
@@ -21,4 +22,5 @@ class Command(BaseCommand):
         stop = Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        replays_resume(now=SYSTEM_CLOCK.now())
         feed_make(clock=SYSTEM_CLOCK).run(stop)
