@@ -30,6 +30,7 @@ _TITLES: Final = {
     413: ("too-large", "The request is too large"),
     415: ("unsupported-media-type", "Send JSON"),
     429: ("too-many-requests", "Too many requests"),
+    500: ("fault", "Something went wrong on our side"),
     503: ("try-again", "Not available right now"),
 }
 
@@ -48,26 +49,24 @@ class ProblemRenderer(JSONRenderer):
     format = "problem"
 
 
-def problem_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Answer an error as problem+json; None for a fault of our own, which Django logs and answers with 500.
+def problem_handler(error: Exception, context: Mapping[str, Any]) -> Response:
+    """Answer an error as problem+json.
 
-    InputError is 400, NotFound 404, RetryLater and a database or Redis out of reach 503.
+    InputError is 400, NotFound 404, RetryLater and a database or Redis out of reach 503; anything else
+    is a fault of our own: logged with its traceback, answered with 500 and nothing about it.
     """
     known = _as_api_exception(error)
-    if known is None:
-        return None
     headers: dict[str, str] = {}
-    if isinstance(known, exceptions.APIException):
-        if header := getattr(known, "auth_header", None):
-            headers["WWW-Authenticate"] = header
-        if (wait := getattr(known, "wait", None)) is not None:
-            headers["Retry-After"] = str(int(wait))
+    if header := getattr(known, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if (wait := getattr(known, "wait", None)) is not None:
+        headers["Retry-After"] = str(int(wait))
     set_rollback()
     _answer_in_problem_json(context)
     return Response(_problem(known), status=known.status_code, headers=headers, content_type=PROBLEM_TYPE)
 
 
-def _as_api_exception(error: Exception) -> exceptions.APIException | None:
+def _as_api_exception(error: Exception) -> exceptions.APIException:
     """Translate the errors of Django, of the services and of the stores into API exceptions."""
     match error:
         case exceptions.APIException():
@@ -83,7 +82,8 @@ def _as_api_exception(error: Exception) -> exceptions.APIException | None:
         case OperationalError() | InterfaceError() | RedisError() | ConnectionError():
             logger.error("a store did not answer", exc_info=error)
             return _try_again("The server cannot reach its data right now. Try again in a moment.", wait_s=5)
-    return None
+    logger.error("a request failed", exc_info=error)
+    return exceptions.APIException("The fault is ours and has been logged. Try again later.")
 
 
 def _try_again(detail: str, *, wait_s: float | None) -> exceptions.APIException:

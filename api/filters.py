@@ -9,10 +9,14 @@ from accounts.selectors import BIGGEST_ID
 from engine.models import Decision
 
 
+class WordsFilter(django_filters.BaseInFilter, django_filters.CharFilter):
+    """Any of several words, separated by commas."""
+
+
 class DecisionFilter(django_filters.FilterSet):
     """?kind=copied,capped&underlying=BTC&follow=3&since=2026-01-01T00:00:00Z (since: wall time)."""
 
-    kind = django_filters.BaseInFilter(field_name="kind")
+    kind = WordsFilter(field_name="kind", max_length=16)
     underlying = django_filters.CharFilter(field_name="underlying", max_length=48)
     follow = django_filters.NumberFilter(
         field_name="follows", min_value=1, max_value=BIGGEST_ID, decimal_places=0

@@ -51,7 +51,7 @@ class ApiView(APIView):
     parser_classes = (LimitedJSONParser,)
     renderer_classes = (JSONRenderer,)
 
-    def get_exception_handler(self) -> Callable[..., Response | None]:
+    def get_exception_handler(self) -> Callable[..., Response]:
         """Return the one way in which errors are answered."""
         return problem_handler
 
