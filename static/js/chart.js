@@ -7,15 +7,18 @@ const RANGE_S = { "1D": 86400, "1W": 604800, "1M": 2592000 };
 const PORTFOLIO = "portfolio";
 const PUSHED_MOST = 4000; // points added live before the thinned history is worth loading again
 
-// Tokens use light-dark(), so a colour is read through a real property of a hidden element.
+// Tokens use light-dark(), so a colour is read through a real property. One element per token, all read together:
+// reading one after each write would make the browser work out styles as many times.
+const NAMES = ["text", "text-2", "text-3", "line", "line-strong", "line-control", "ink", "down", "down-soft", ...Array.from({ length: 10 }, (_, index) => `trader-${index + 1}`)];
 const probe = document.createElement("i");
 probe.hidden = true;
+for (const name of NAMES) probe.appendChild(document.createElement("i")).style.color = `var(--${name})`;
 document.body.append(probe);
-function token(name, alpha = 1) {
-  probe.style.color = `var(--${name})`;
-  const [red, green, blue] = getComputedStyle(probe).color.match(/[\d.]+/g);
-  return `rgba(${red}, ${green}, ${blue}, ${alpha})`;
+let colours = {};
+function readColours() {
+  colours = Object.fromEntries(NAMES.map((name, index) => [name, getComputedStyle(probe.children[index]).color.match(/[\d.]+/g)]));
 }
+const token = (name, alpha = 1) => `rgba(${colours[name].slice(0, 3).join(", ")}, ${alpha})`;
 
 const theme = () => ({
   layout: {
@@ -45,14 +48,19 @@ export class EquityChart {
 
   constructor(host) {
     this.host = host;
+    readColours();
     this.chart = createChart(host, {
       ...theme(), autoSize: true, localization: { locale: "en-GB" },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.08 } },
       timeScale: { borderVisible: false, fixLeftEdge: true, fixRightEdge: true, timeVisible: true, secondsVisible: false },
       handleScroll: { vertTouchDrag: false }, handleScale: { mouseWheel: false },
     });
-    document.addEventListener("themechange", () => this.#paint());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#paint());
+    const repaint = () => {
+      readColours();
+      this.#paint();
+    };
+    document.addEventListener("themechange", repaint);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   }
 
   /**

@@ -12,10 +12,13 @@ export function clone(template) {
 }
 
 const shown = Symbol("text shown");
+/** Show text; what is shown already costs a comparison, a change touches the text node alone. */
 export function setText(node, text) {
   if (node[shown] === text) return;
   node[shown] = text;
-  node.textContent = text;
+  const child = node.firstChild;
+  if (child?.nodeType === 3 && !child.nextSibling) child.data = text;
+  else node.textContent = text;
 }
 
 export function setClass(node, name) {
@@ -32,18 +35,30 @@ export const setHidden = (node, hidden) => {
   if (node.hidden !== hidden) node.hidden = hidden;
 };
 
-const ticked = Symbol("value shown");
+const FLASH_MS = 700;
+const ticked = Symbol("value shown"), flashing = new Map();
 /**
- * Show a changing number and flash it up or down when it moved.
- * Two identical animations take turns, so a flash restarts without forcing a layout.
+ * Show a changing number and mark it for a moment when it moved up or down.
+ * The mark is put on and taken off, not animated: with dozens of values a fade costs a repaint in every frame.
  */
 export function setTick(node, value, text) {
   setText(node, text);
   const now = Number(value), before = node[ticked];
   node[ticked] = now;
   if (before === undefined || before === now || Number.isNaN(now) || Number.isNaN(before)) return;
-  const turn = node.dataset.flash?.endsWith("a") ? "b" : "a";
-  node.dataset.flash = (now > before ? "up-" : "down-") + turn;
+  node.dataset.flash = now > before ? "up" : "down";
+  if (!flashing.size) setTimeout(calm, FLASH_MS);
+  flashing.set(node, performance.now() + FLASH_MS);
+}
+
+function calm() {
+  const now = performance.now();
+  for (const [node, until] of flashing) {
+    if (until > now + 30) continue;
+    flashing.delete(node);
+    delete node.dataset.flash;
+  }
+  if (flashing.size) setTimeout(calm, FLASH_MS / 2);
 }
 
 export function setIcon(node, name) {

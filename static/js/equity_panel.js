@@ -4,8 +4,11 @@ import { signedPercent, tone } from "./format.js";
 import { EquityChart, PORTFOLIO } from "./chart.js";
 import { hueClass } from "./regions/shared.js";
 
+const POINT_EVERY_MS = 1000; // drawing a canvas costs more than the rest of an update, and nobody reads a curve faster
+
 export class EquityPanel {
   #loading = false;
+  #timer = null;
 
   constructor(root, url, view) {
     Object.assign(this, { root, url, view, run: null, hidden: new Set() });
@@ -53,7 +56,7 @@ export class EquityPanel {
     this.#renderLegend();
   }
 
-  /** Called with every render of the page; adds the newest point, or loads anew when the run or the traders changed. */
+  /** Called with every render of the page; adds the newest point once a second, or loads anew when the run or the traders changed. */
   render(view, changed) {
     this.view = view;
     if (!changed.has("curve") && !changed.has("traders")) return;
@@ -63,7 +66,12 @@ export class EquityPanel {
     }
     const unknown = Object.keys(view.curve?.traders ?? {}).some((id) => !this.chart.has(id) && view.traders[id]);
     if (unknown || (this.run !== null && view.portfolio.run !== this.run)) return void this.load();
-    if (changed.has("curve") && !this.chart.push(view.curve)) return void this.load();
+    this.#timer ??= setTimeout(() => this.#point(), POINT_EVERY_MS);
+  }
+
+  #point() {
+    this.#timer = null;
+    if (!this.chart.push(this.view.curve)) return void this.load();
     this.#renderLegend();
   }
 

@@ -58,22 +58,26 @@ export class PortfolioPage {
 function start() {
   const source = at("portfolio-view");
   if (!source) return;
-  const page = new PortfolioPage(JSON.parse(source.textContent));
+  const view = JSON.parse(source.textContent);
+  performance.mark("view-parsed");
+  const page = new PortfolioPage(view);
   const { socket, history } = at("main").dataset;
-  page.equity = new EquityPanel(at("equity-panel"), history, page.view);
   page.render(everything());
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    performance.measure("view-painted", "view-parsed");
+    page.equity = new EquityPanel(at("equity-panel"), history, page.view);
+  }));
   const schedule = frameBatch(page);
   const live = new LiveSocket(socket, {
-    snapshot(view, message) {
-      learnServerTime(message.at);
+    snapshot(view) {
       Object.assign(page.view, view);
       schedule(everything());
     },
     change(message) {
-      learnServerTime(message.at);
       apply(page.view, message);
       schedule(touched(message));
     },
+    time: learnServerTime,
     state: renderConnection,
   });
   at("reconnect-now").addEventListener("click", () => live.reconnect());

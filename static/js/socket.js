@@ -9,12 +9,13 @@ export const CLOSE_NOT_FOUND = 4404;
 /**
  * Keep a live connection to `path`.
  *
- * on.snapshot(view, message), on.change(message), on.state({state, since, retry, latency_ms}) with state one of
- * connecting, live, reconnecting, signed-out, not-found. `since` is when the last message arrived (epoch ms).
+ * on.snapshot(view, message), on.change(message), on.time(iso) with the server's time, and
+ * on.state({state, since, retry, latency_ms}) with state one of connecting, live, stale (the server cannot read its
+ * own books), reconnecting, signed-out, not-found. `since` (epoch ms) is when what is shown was last known to be true.
  */
 export class LiveSocket {
   constructor(path, on) {
-    Object.assign(this, { path, on, epoch: null, seq: null, retry: 0, heard: Date.now(), waiting: false, finished: false });
+    Object.assign(this, { path, on, epoch: null, seq: null, retry: 0, heard: Date.now(), stale: null, waiting: false, finished: false });
     this.#report("connecting");
     this.#open();
     setInterval(() => this.#watch(), PING_EVERY_MS);
@@ -45,17 +46,22 @@ export class LiveSocket {
   #receive(message) {
     this.heard = Date.now();
     if (message.type === "snapshot") {
-      Object.assign(this, { epoch: message.epoch, seq: message.seq, waiting: false, retry: 0 });
+      Object.assign(this, { epoch: message.epoch, seq: message.seq, waiting: false, retry: 0, stale: null });
       this.on.snapshot(message.view, message);
       this.#report("live");
     } else if (message.type === "change") {
       if (this.waiting) return;
       if (message.epoch !== this.epoch || message.seq !== this.seq + 1) return this.#resync();
       this.seq = message.seq;
+      this.on.time(message.at);
       this.on.change(message);
+    } else if (message.type === "stale") {
+      this.stale = new Date(message.since).getTime();
+      this.#report("stale");
     } else if (message.type === "pong") {
       this.latency_ms = Math.round(performance.now() - this.pinged);
-      if (!this.waiting) this.#report("live");
+      this.on.time(message.at);
+      if (!this.waiting && this.stale === null) this.#report("live");
     }
   }
 
@@ -96,6 +102,6 @@ export class LiveSocket {
   }
 
   #report(state) {
-    this.on.state({ state, since: this.heard, retry: this.retry, latency_ms: this.latency_ms });
+    this.on.state({ state, since: this.stale ?? this.heard, retry: this.retry, latency_ms: this.latency_ms });
   }
 }

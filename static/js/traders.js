@@ -23,16 +23,15 @@ function start() {
   page.render(everything());
   const schedule = frameBatch(page);
   const live = new LiveSocket(at("main").dataset.socket, {
-    snapshot(fresh, message) {
-      learnServerTime(message.at);
+    snapshot(fresh) {
       Object.assign(view, fresh);
       schedule(everything());
     },
     change(message) {
-      learnServerTime(message.at);
       apply(view, message);
       schedule(touched(message));
     },
+    time: learnServerTime,
     state: renderConnection,
   });
   at("reconnect-now").addEventListener("click", () => live.reconnect());

@@ -6,20 +6,15 @@ import { setSide, sharePct, tile, traderName, worldNow } from "./shared.js";
 const bySize = (a, b) => Math.abs(Number(b.notional)) - Math.abs(Number(a.notional)) || Number(a.id) - Number(b.id);
 
 function fillChips(node, position, digits, view) {
-  const key = position.slices.map((slice) => `${slice.follow_id}:${slice.monogram}:${sharePct(slice.share_pct)}`).join();
-  if (node.dataset.key !== key) {
-    node.dataset.key = key;
-    node.replaceChildren(...position.slices.map((slice) => {
-      const chip = element("span"), name = traderName(view, slice.follow_id);
-      const mark = tile(slice);
-      mark.ariaHidden = "true";
-      chip.append(mark, element("span", "vh", `${name} `), sharePct(slice.share_pct));
-      return chip;
-    }));
-  }
-  position.slices.forEach((slice, index) => {
-    setAttribute(node.children[index], "title", `${traderName(view, slice.follow_id)}: ${stance(slice.quantity, digits)}`);
-  });
+  const key = position.slices.map((slice) => `${slice.follow_id} ${slice.monogram} ${slice.share_pct} ${slice.quantity}`).join();
+  if (node.dataset.key === key) return;
+  node.dataset.key = key;
+  node.replaceChildren(...position.slices.map((slice) => {
+    const chip = element("span"), name = traderName(view, slice.follow_id);
+    chip.title = `${name}: ${stance(slice.quantity, digits)}`;
+    chip.append(tile(slice, name), sharePct(slice.share_pct));
+    return chip;
+  }));
 }
 
 function fillSlices(row, position, view, digits) {

@@ -4,20 +4,22 @@ import { clock, fullMinute, number, plural, sentence, span } from "../format.js"
 import { secondsSince, worldNow } from "./shared.js";
 
 const at = (id) => document.getElementById(id);
-const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", "signed-out": "Signed out", "not-found": "Not available" };
-
+const WORDS = { connecting: "Connecting", live: "Live", stale: "Stale", reconnecting: "Reconnecting", "signed-out": "Signed out", "not-found": "Not available" };
+const CALM = new Set(["live", "connecting"]);
 const hasEnded = (portfolio) => Boolean(portfolio.world_end_at) && worldNow(portfolio) >= new Date(portfolio.world_end_at).getTime();
 
 /** The word in the bar, its note, and the banner that says what an interruption means. */
 export function renderConnection({ state, since, retry, latency_ms: latency }) {
-  const node = at("connection");
-  setAttribute(node, "data-state", state === "live" || state === "connecting" ? state : "reconnecting");
+  const node = at("connection"), calm = CALM.has(state);
+  setAttribute(node, "data-state", calm ? state : "reconnecting");
   setText(node.firstElementChild, WORDS[state]);
-  const stale = `stale since ${clock(since)}${retry > 1 ? `, try ${retry}` : ""}`;
-  setText(node.lastElementChild, state === "live" ? (latency === undefined ? "" : `${latency} ms`) : state === "reconnecting" ? stale : "");
-  document.getElementById("main").classList.toggle("is-stale", state !== "live" && state !== "connecting");
+  const note = { live: latency === undefined ? "" : `${latency} ms`, stale: `since ${clock(since)}`, reconnecting: `stale since ${clock(since)}${retry > 1 ? `, try ${retry}` : ""}` };
+  setText(node.lastElementChild, note[state] ?? "");
+  at("main").classList.toggle("is-stale", !calm);
   setHidden(at("banner-connection"), state !== "reconnecting" || retry < 2);
   setText(at("banner-connection-since"), clock(since));
+  setHidden(at("banner-books"), state !== "stale");
+  setText(at("banner-books-since"), clock(since));
   setHidden(at("banner-signed-out"), state !== "signed-out");
   setHidden(at("banner-gone"), state !== "not-found");
 }
