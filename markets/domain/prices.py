@@ -40,7 +40,7 @@ class PriceSeries:
         """
         by_time: dict[int, Decimal] = {}
         for at, price in points:
-            if not price > 0:
+            if not price.is_finite() or price <= 0:
                 msg = f"a recorded price must be above zero, got {price} at {at.isoformat()}"
                 raise ValueError(msg)
             by_time[_us(at)] = price
