@@ -65,7 +65,7 @@ class Instrument:
 
 def is_code(code: str) -> bool:
     """Tell whether ``code`` has the form of an instrument code."""
-    return bool(_CODE.match(code))
+    return bool(_CODE.fullmatch(code))
 
 
 def underlying_of(code: str) -> tuple[str, Decimal]:
