@@ -5,6 +5,7 @@ files by a synchronous iterator, which Django's ASGI handler warns about on each
 """
 
 import asyncio
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -31,7 +32,9 @@ class StaticFiles:
 
     def __init__(self, *, application: Application) -> None:
         self._application = application
-        self._whitenoise = WhiteNoiseMiddleware(get_response=_nothing)
+        with warnings.catch_warnings():  # files are served from where they lie: STATIC_ROOT need not exist
+            warnings.filterwarnings("ignore", message="No directory at")
+            self._whitenoise = WhiteNoiseMiddleware(get_response=_nothing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         file = await self._file(scope)
