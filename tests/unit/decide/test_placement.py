@@ -1,0 +1,202 @@
+"""Whether a difference is sent now, as what, and at which price; and what free capital reaches for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from core.instruments import Instrument
+from core.types import OrderSide
+from engine.domain.copy_types import Market, WorkingOrder
+from engine.domain.funding import entries_fund
+from engine.domain.placement import Cause, Placement, Verdict, limit_price, placement_decide
+from engine.domain.plan_types import Purpose
+
+D = Decimal
+ETH = Market(Instrument("ETH", "ETH", D(1), D("0.01"), price_places=2), mark=D(3000))
+
+
+def decide(target: str, held: str, *working: WorkingOrder, **more: Any) -> Placement:
+    values: dict[str, Any] = {
+        "market": ETH,
+        "cause": Cause.TRADER,
+        "drift_threshold": D("0.10"),
+        "auto_rebalance": False,
+    }
+    return placement_decide(target=D(target), held=D(held), working=working, **(values | more))
+
+
+def buy(remaining: str) -> WorkingOrder:
+    return WorkingOrder(1, OrderSide.BUY, D(remaining))
+
+
+def sell(remaining: str) -> WorkingOrder:
+    return WorkingOrder(2, OrderSide.SELL, D(remaining))
+
+
+@pytest.mark.parametrize(
+    ("target", "held", "quantity", "purpose"),
+    [
+        ("2", "0", "2", Purpose.ENTRY),
+        ("2.019", "0", "2.01", Purpose.ENTRY),  # toward zero, to the step
+        ("-2.019", "0", "-2.01", Purpose.ENTRY),
+        ("3", "2", "1", Purpose.SCALE_IN),
+        ("-3", "-2", "-1", Purpose.SCALE_IN),
+        ("1.5", "2", "-0.5", Purpose.REDUCE),
+        ("-1.5", "-2", "0.5", Purpose.REDUCE),
+        ("0", "2", "-2", Purpose.CLOSE),
+        ("0", "0.00123", "-0.00123", Purpose.CLOSE),  # whatever its size, and exactly all of it
+        ("0", "-0.001", "0.001", Purpose.CLOSE),
+    ],
+)
+def test_what_a_trader_caused_is_sent(target: str, held: str, quantity: str, purpose: Purpose) -> None:
+    """SPEC, drift: a trader's own change is copied whenever the venue takes it; a full close always."""
+    placement = decide(target, held)
+    assert (placement.verdict, placement.quantity, placement.purpose) == (Verdict.PLACE, D(quantity), purpose)
+    assert not placement.flips
+
+
+@pytest.mark.parametrize(
+    ("target", "held"), [("0.003", "0"), ("2.003", "2"), ("2.009", "2"), ("1.999", "2"), ("0.009", "0")]
+)
+def test_what_the_venue_would_not_take_is_not_sent(target: str, held: str) -> None:
+    """ALL-4: 10 dollars is the minimum, 0.01 the step."""
+    placement = decide(target, held)
+    assert (placement.verdict, placement.quantity) == (Verdict.SMALL, D(0))
+
+
+@pytest.mark.parametrize("held", ["2", "0.001"])
+def test_a_flip_closes_first(held: str) -> None:
+    """SPEC, netting: reduce-only, the whole quantity, whatever it is worth."""
+    placement = decide("-5", held)
+    assert (placement.verdict, placement.quantity) == (Verdict.PLACE, -D(held))
+    assert (placement.purpose, placement.flips) == (Purpose.CLOSE, True)
+
+
+@pytest.mark.parametrize(
+    ("cause", "auto", "held", "verdict"),
+    [
+        (Cause.DRIFT, False, "2.2", Verdict.WITHIN),  # exactly 10 %
+        (Cause.DRIFT, True, "2.2", Verdict.WITHIN),
+        (Cause.SCALE, False, "2.2", Verdict.WITHIN),
+        (Cause.DRIFT, False, "2.21", Verdict.RECOMMEND),
+        (Cause.DRIFT, True, "2.21", Verdict.PLACE),
+        (Cause.SCALE, False, "2.21", Verdict.PLACE),
+        (Cause.TRADER, False, "2.01", Verdict.PLACE),
+        (Cause.DRIFT, False, "2", Verdict.ON_TARGET),
+        (Cause.DRIFT, False, "0", Verdict.RECOMMEND),
+    ],
+)
+def test_drift_nobody_caused_is_left_alone_or_recommended(
+    cause: Cause, auto: bool, held: str, verdict: Verdict
+) -> None:
+    """ALL-4: the 10 % governs drift that no trader caused."""
+    placement = decide("2", held, cause=cause, auto_rebalance=auto)
+    assert placement.verdict is verdict
+    assert bool(placement.quantity) == (verdict is Verdict.PLACE)
+
+
+def test_a_target_of_zero_is_a_close_and_not_a_division() -> None:
+    """SPEC, drift: also when nobody caused it."""
+    assert decide("0", "2", cause=Cause.DRIFT).verdict is Verdict.PLACE
+
+
+@pytest.mark.parametrize(
+    ("target", "held", "working", "verdict", "cancels"),
+    [
+        ("2", "0", buy("2"), Verdict.WORKING, ()),  # leads there
+        ("2.001", "0", buy("2"), Verdict.WORKING, ()),  # a crumb more
+        ("3", "0", buy("2"), Verdict.WAIT, ()),  # more is wanted: after it
+        ("1", "0", buy("2"), Verdict.CANCEL, (1,)),  # less is wanted
+        ("0", "0", buy("2"), Verdict.CANCEL, (1,)),  # nothing is wanted
+        ("-1", "0", buy("2"), Verdict.CANCEL, (1,)),  # the other side is wanted
+        ("0", "2", sell("2"), Verdict.WORKING, ()),
+        ("0", "2", sell("1"), Verdict.WAIT, ()),
+        ("2", "2", sell("1"), Verdict.CANCEL, (2,)),
+    ],
+)
+def test_one_order_works_at_a_time(
+    target: str, held: str, working: WorkingOrder, verdict: Verdict, cancels: tuple[int, ...]
+) -> None:
+    """EXE-3: it is waited for, or cancelled where the target turned; nothing is placed beside it."""
+    placement = decide(target, held, working)
+    assert (placement.verdict, placement.quantity) == (verdict, D(0))
+    assert tuple(order.order_id for order in placement.cancels) == cancels
+
+
+def test_orders_that_open_are_called_back_when_nothing_may_be_opened() -> None:
+    """RSK-2: a halt cancels entries under way, however small, and leaves exits working."""
+    assert decide("2", "2", buy("0.001"), entries_off=True).verdict is Verdict.CANCEL
+    assert decide("0", "2", sell("2"), entries_off=True).verdict is Verdict.WORKING
+
+
+@pytest.mark.parametrize(
+    ("side_up", "purpose", "price"),
+    [
+        (True, Purpose.ENTRY, "60065"),  # 60,005 + 10 bps = 60,065.005, inside
+        (False, Purpose.ENTRY, "59945"),  # 59,944.995, inside
+        (True, Purpose.CLOSE, "60606"),  # 60,605.05, outward: an exit fills
+        (False, Purpose.REDUCE, "59404"),  # 59,404.95
+    ],
+)
+def test_limits_are_ten_bps_for_entries_and_a_hundred_for_exits(
+    side_up: bool, purpose: Purpose, price: str
+) -> None:
+    """SPEC, entries: limit at the touch ± 10 bps, never beyond; five significant digits."""
+    market = Market(Instrument("BTC", "BTC", D(1), D("0.00001"), price_places=1), mark=D(60005))
+    assert limit_price(side_up=side_up, purpose=purpose, market=market) == D(price)
+
+
+def test_a_price_is_never_rounded_to_nothing() -> None:
+    """EXE-5: a mark below the venue's smallest price."""
+    market = Market(Instrument("DUST", "DUST", D(1), D(1), price_places=6), mark=D("0.0000004"))
+    assert limit_price(side_up=False, purpose=Purpose.CLOSE, market=market) == D("0.000001")
+
+
+def entry(quantity: str, purpose: Purpose = Purpose.ENTRY) -> Placement:
+    return Placement(Verdict.PLACE, Cause.TRADER, quantity=D(quantity), wanted=D(quantity), purpose=purpose)
+
+
+def fund(free: str, *, rate: str = "1", **placements: Placement) -> dict[str, Placement]:
+    markets = dict.fromkeys(placements, ETH)
+    return entries_fund(
+        placements=placements,
+        markets=markets,
+        free_capital=D(free),
+        margin_rate=D(rate),
+        fee_rate=D("0.0005"),
+    )
+
+
+def test_the_largest_entry_is_funded_first_and_the_next_is_cut() -> None:
+    """CAP-1: 2 ETH cost 2 · 3,003 · 1.0005 = 6,009.003; 1,000 are left for 0.33 of the other."""
+    funded = fund("7009.003", SMALL=entry("1"), LARGE=entry("2"))
+    assert (funded["LARGE"].quantity, funded["LARGE"].capital_needed) == (D(2), D("6009.003"))
+    assert (funded["SMALL"].quantity, funded["SMALL"].capital_needed) == (D("0.33"), D("991.485495"))
+    assert funded["SMALL"].cut_by_capital
+    assert not funded["LARGE"].cut_by_capital
+
+
+def test_margin_needs_less_and_shorts_are_counted_at_the_mark() -> None:
+    """ALL-5: leverage 2; a sell may fill at the mark, above its limit."""
+    funded = fund("100000", rate="0.5", A=entry("-2"))
+    assert funded["A"].capital_needed == D("3003")  # 2 · 3,000 · 0.5005
+
+
+@pytest.mark.parametrize("free", ["0", "-5", "9"])
+def test_an_entry_without_capital_waits(free: str) -> None:
+    """CAP-1: less than the venue's minimum is nothing."""
+    funded = fund(free, A=entry("1"))
+    assert (funded["A"].verdict, funded["A"].quantity, funded["A"].capital_needed) == (
+        Verdict.UNFUNDED,
+        D(0),
+        D(0),
+    )
+
+
+def test_exits_need_no_capital() -> None:
+    """RSK-2: nothing stands between a trader's exit and ours."""
+    close = entry("-2", Purpose.CLOSE)
+    assert fund("0", A=close)["A"] == close
