@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
-from typing import Final
+from typing import Final, TypedDict
+
+
+class ColumnDigits(TypedDict):
+    """How many digits a NUMERIC column keeps, in all and after the point."""
+
+    max_digits: int
+    decimal_places: int
+
 
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 BPS: Final = Decimal("0.0001")  # one basis point as a fraction
 MONEY_STEP: Final = Decimal("0.00000001")  # ledger amounts are kept to 8 places
-MONEY_DIGITS: Final = {"max_digits": 28, "decimal_places": 8}
-QUANTITY_DIGITS: Final = {"max_digits": 36, "decimal_places": 12}
+MONEY_DIGITS: Final[ColumnDigits] = {"max_digits": 28, "decimal_places": 8}
+QUANTITY_DIGITS: Final[ColumnDigits] = {"max_digits": 36, "decimal_places": 12}
 QUANTITY_STEP: Final = Decimal("0.000000000001")  # slices and quantities are kept to 12 places
-PRICE_DIGITS: Final = {"max_digits": 28, "decimal_places": 12}
+PRICE_DIGITS: Final[ColumnDigits] = {"max_digits": 28, "decimal_places": 12}
 PRICE_STEP: Final = Decimal("0.000000000001")
 
 
