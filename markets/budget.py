@@ -1,7 +1,7 @@
 """One request budget per venue, shared by all processes through Redis (SYN-3).
 
 A bucket of ``burst`` weights fills up at ``rate`` weights a second. With burst + 60 x rate = the venue's
-allowance per minute, no 60 seconds ever see more than the venue allows. A request takes its weight at once and
+allowance per minute, no 60 seconds see more than the venue allows. A request takes its weight at once and
 waits until the bucket has earned it; requests are served in the order in which they asked.
 """
 
@@ -79,7 +79,7 @@ class VenueBudget:
         :raises BudgetExhausted: that would take longer than ``max_wait_s``; nothing was spent
         :raises RetryLater: the budget cannot be reached, so nothing may be asked
         """
-        arguments = [weight, f"{self.rate:.9f}", f"{self.burst:.9f}", f"{max(0.0, max_wait_s):.6f}"]
+        arguments = [f"{value:.9f}" for value in (weight, self.rate, self.burst, max(0.0, max_wait_s))]
         try:
             taken, wait = await self._take(keys=[self._key], args=arguments)
         except redis.RedisError as error:

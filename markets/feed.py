@@ -74,7 +74,7 @@ class FeedHooks:
 
 
 class Feed:
-    """Runs until told to stop; live prices have a thread of their own, so that replays never wait for them."""
+    """Runs until told to stop; live prices have a thread of their own, replays never wait for them."""
 
     def __init__(self, *, clock: Clock, hooks: FeedHooks) -> None:
         self._clock = clock
@@ -114,7 +114,7 @@ class ReplayTicker:
             guarded("replay_world_failed", partial(self.world_tick, world=world, now=self._clock.now()))
 
     def world_tick(self, *, world: World, now: datetime) -> None:
-        """Write a world's marks at its time, tell what changed since the last tick, and start its next run."""
+        """Write a world's marks at its time, tell what changed since, and start its next run."""
         time = world.clock()
         if time.ended(now) and self._restart(world, now):
             time = world.clock()
@@ -231,7 +231,7 @@ class LivePoller:
 
 
 def guarded(event: str, step: Callable[[], None]) -> None:
-    """Run one step of an endless loop; a database that is away, or any other fault, is logged and survived."""
+    """Run one step of an endless loop; a database that is away, or another fault, is logged and survived."""
     try:
         step()
     except (DatabaseError, InterfaceError) as error:

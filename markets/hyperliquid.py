@@ -134,7 +134,7 @@ def _raw_exchange() -> type[Any]:
     """Return ccxt's Hyperliquid with its JSON step left out; ccxt is imported only here."""
     from ccxt.async_support import hyperliquid
 
-    class RawHyperliquid(hyperliquid):  # type: ignore[misc]
+    class RawHyperliquid(hyperliquid):
         def parse_json(self, http_response: str) -> None:
             return None
 

@@ -103,7 +103,12 @@ def sync_error_rates(*, trader_ids: Collection[int], now: datetime) -> dict[int,
     """
     good = [SyncAttempt.Outcome.GOOD, SyncAttempt.Outcome.CACHED]
     with connection.cursor() as cursor:
-        values = {"ids": list(trader_ids), "since": now - ERROR_WINDOW, "good": good, "now": now}
+        values: dict[str, Any] = {
+            "ids": list(trader_ids),
+            "since": now - ERROR_WINDOW,
+            "good": good,
+            "now": now,
+        }
         cursor.execute(_ERROR_RATES, values)
         return {trader_id: Decimal(bad) / count for trader_id, bad, count in cursor.fetchall()}
 
@@ -149,7 +154,7 @@ def equity_series(
 
     :param trader_runs: run of the world by trader id
     """
-    values = {
+    values: dict[str, Any] = {
         "ids": list(trader_runs),
         "runs": list(trader_runs.values()),
         "since": since_at,
@@ -220,7 +225,7 @@ def _look_back(snapshots: Mapping[int, TraderSnapshot]) -> datetime:
 
 
 def _starts(snapshots: Mapping[int, TraderSnapshot]) -> dict[int, tuple[Decimal, Decimal]]:
-    values = {
+    values: dict[str, Any] = {
         "ids": list(snapshots),
         "runs": [snapshot.run for snapshot in snapshots.values()],
         "days": [_day_start(snapshot.world_at) for snapshot in snapshots.values()],
@@ -231,7 +236,7 @@ def _starts(snapshots: Mapping[int, TraderSnapshot]) -> dict[int, tuple[Decimal,
 
 
 def _drawdowns(snapshots: Mapping[int, TraderSnapshot]) -> dict[int, Decimal]:
-    values = {
+    values: dict[str, Any] = {
         "ids": list(snapshots),
         "runs": [snapshot.run for snapshot in snapshots.values()],
         "since": _look_back(snapshots),
