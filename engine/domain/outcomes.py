@@ -173,7 +173,7 @@ def _before_placing(leg: Leg, case: Case) -> Outcome | None:
 def _after_placing(leg: Leg, case: Case) -> Outcome:
     """Outcomes of a change on its way: what the placement, the limits and the rule made of it."""
     placement, net = case.placement, case.net
-    if placement.verdict in _BY_VERDICT and net.moves(leg):
+    if placement.verdict in _BY_VERDICT and (net.moves(leg) or placement.verdict is Verdict.CANCEL):
         return _BY_VERDICT[placement.verdict]
     if placement.flips:
         return FLIPPING

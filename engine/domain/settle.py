@@ -21,7 +21,7 @@ from positions.domain.netting import (
     FollowId,
     SliceDelta,
     Transfer,
-    order_slices,
+    order_share,
     slices_after,
     slices_cross,
 )
@@ -53,8 +53,7 @@ def net_settle(*, net: Net, placement: Placement, forced: bool) -> Settlement:
     :param forced: a setting changed, so every leg counts as caused
     """
     transfers, slices = _movement(net, placement)
-    held = {leg.follow_id: leg.held for leg in net.legs}
-    after = slices_after(slices=held, transfers=transfers, changes=slices)
+    after = slices_after(slices=_held(net), transfers=transfers, changes=slices)
     adopted = frozenset(
         leg.follow_id
         for leg in net.legs
@@ -77,7 +76,8 @@ def _movement(net: Net, placement: Placement) -> tuple[tuple[Transfer, ...], tup
         if not placement.flips and not placement.cut_by_capital:
             deltas = _deltas(net, _leftover_kept(net, placement.quantity))
         transfers, rest = slices_cross(deltas=deltas)
-        return transfers, order_slices(rest=rest, quantity=placement.quantity)
+        held = slices_after(slices=_held(net), transfers=transfers)
+        return transfers, order_share(rest=rest, held=held, quantity=placement.quantity)
     if placement.verdict not in _UNSENT or placement.cause is not Cause.TRADER or net.market is None:
         return (), ()
     closing = [leg.follow_id for leg in net.legs if leg.held and net.targets[leg.follow_id] == 0]
@@ -87,6 +87,10 @@ def _movement(net: Net, placement: Placement) -> tuple[tuple[Transfer, ...], tup
     worth_it = crossed * net.market.mark >= net.market.instrument.min_notional
     closes = any(t.from_follow_id in closing or t.to_follow_id in closing for t in transfers)
     return (transfers if worth_it or closes else ()), ()
+
+
+def _held(net: Net) -> dict[FollowId, Decimal]:
+    return {leg.follow_id: leg.held for leg in net.legs}
 
 
 def _deltas(net: Net, targets: Mapping[FollowId, Decimal]) -> Sequence[SliceDelta]:

@@ -87,6 +87,34 @@ def order_slices(*, rest: Sequence[SliceDelta], quantity: Decimal) -> tuple[Slic
     )
 
 
+def order_share(
+    *, rest: Sequence[SliceDelta], held: Mapping[FollowId, Decimal], quantity: Decimal
+) -> tuple[SliceDelta, ...]:
+    """Divide an order that may carry only part of what is needed: what shrinks a slice comes first.
+
+    A long of A's 1 that turns into a short of B's 0.4 begins with an order to sell 1: all of it is A's.
+
+    :param held: the slices once the transfers are booked
+    :raises ValueError: as ``order_slices``
+    """
+    shrinking = [
+        SliceDelta(need.follow_id, _shrinking(need, held.get(need.follow_id, ZERO))) for need in rest
+    ]
+    first = sum((need.quantity for need in shrinking), ZERO)
+    if abs(quantity) <= abs(first):
+        return order_slices(rest=shrinking, quantity=quantity)
+    growing = [
+        SliceDelta(need.follow_id, need.quantity - part.quantity)
+        for need, part in zip(rest, shrinking, strict=True)
+    ]
+    share = slices_after(
+        slices={need.follow_id: need.quantity for need in shrinking},
+        transfers=(),
+        changes=order_slices(rest=growing, quantity=quantity - first),
+    )
+    return tuple(SliceDelta(follow, part) for follow, part in share.items() if part)
+
+
 def fill_slices(
     *, slices: Sequence[SliceDelta], filled_before: Decimal, quantity: Decimal
 ) -> tuple[SliceDelta, ...]:
@@ -132,3 +160,8 @@ def slices_after(
     for change in changes:
         result[change.follow_id] = result.get(change.follow_id, ZERO) + change.quantity
     return result
+
+
+def _shrinking(need: SliceDelta, held: Decimal) -> Decimal:
+    """Return the part of a change that brings its slice toward 0."""
+    return min(need.quantity, -held, key=abs) if need.quantity * held < 0 else ZERO

@@ -13,6 +13,7 @@ from positions.domain.netting import (
     Transfer,
     exit_slices,
     fill_slices,
+    order_share,
     order_slices,
     slices_after,
     slices_cross,
@@ -60,6 +61,21 @@ def test_a_whole_order_gives_each_exactly_what_it_needs() -> None:
     """BEY-1: no rounding where nothing is to be rounded."""
     needs = tuple(deltas(a="-0.1", mine="-0.000000000003"))
     assert order_slices(rest=needs, quantity=D("-0.100000000003")) == needs
+
+
+def test_what_shrinks_a_slice_comes_first() -> None:
+    """BEY-1: A closes a long of 1, B wants a short of 0.4: of 1 sold all is A's, of 1.2 the rest B's."""
+    needs = deltas(a="-1", b="-0.4")
+    held = {1: D(1), 2: D(0)}
+    assert order_share(rest=needs, held=held, quantity=D(-1)) == (SliceDelta(1, D(-1)),)
+    assert order_share(rest=needs, held=held, quantity=D("-1.2")) == tuple(deltas(a="-1", b="-0.2"))
+    assert order_share(rest=needs, held=held, quantity=D("-1.4")) == tuple(needs)
+
+
+def test_a_flip_first_closes_what_each_holds() -> None:
+    """BEY-1: A from 2 to -1 and B from 1 to 0.5 sell 3.5 in all; of the first 2.5 A has 2 and B 0.5."""
+    shares = order_share(rest=deltas(a="-3", b="-0.5"), held={1: D(2), 2: D(1)}, quantity=D("-2.5"))
+    assert shares == tuple(deltas(a="-2", b="-0.5"))
 
 
 @pytest.mark.parametrize("quantity", ["11", "-1"])
