@@ -1,0 +1,104 @@
+"""Both recordings from first to last trade, under every rule and both policies: the books stay exact.
+
+All six portfolios of a world live side by side, so that each trader is read once for all of them (FOL-2).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import product
+from typing import Any
+
+import pytest
+from django.db.models import Sum
+
+from accounts.models import Portfolio
+from allocation.models import CapitalAccount, Follow, LedgerEntry
+from core.types import ConflictRule, Policy
+from engine.models import Decision
+from execution.models import Fill, Order
+from markets.recordings import ALPHA_ARENA, HYPERLIQUID_WALLETS
+from positions.models import ConflictRecord, EquityPoint, Position, SliceEntry
+from tests.replaying import ReplayDriver
+from traders.models import TraderSnapshot
+from traders.recordings import recorded_events_between
+
+TICK_S = 2.0
+SETS = {
+    ALPHA_ARENA: ("deepseek-chat-v3.1", "qwen3-max", "grok-4", "gemini-2.5-pro"),
+    HYPERLIQUID_WALLETS: ("acc10", "acc3", "acc4", "acc6", "acc9"),
+}
+
+
+def portfolios_open(driver: ReplayDriver, owner: Any) -> list[Portfolio]:
+    """One portfolio per rule and policy, all following every trader of the set."""
+    return [
+        driver.portfolio(
+            owner,
+            name=f"{rule} {policy}",
+            keys=SETS[driver.world_name],
+            policy=policy.value,
+            conflict_rule=rule.value,
+            risk_profile="balanced" if policy is Policy.PERP else "conservative",
+            auto_rebalance=True,
+        )
+        for rule, policy in product(ConflictRule, Policy)
+    ]
+
+
+def replay_to_the_end(driver: ReplayDriver) -> int:
+    """Run the recording; audit on the way. Returns how many steps had recorded changes."""
+    moved = 0
+    seen_at = driver.world_at
+    tick = 0
+    while not driver.world.clock().ended(driver.wall_at):
+        driver.forward(TICK_S)
+        at = driver.world_at
+        keys = recorded_events_between(world=driver.world_name, after_at=seen_at, until_at=at)
+        seen_at = at
+        if keys or tick % 30 == 0:
+            driver.observe(keys)
+            driver.settle(steps=2)
+            moved += bool(keys)
+        if tick % 15 == 0:
+            driver.keep()
+        if tick % 150 == 0:
+            assert driver.audit() == []
+        tick += 1
+    return moved
+
+
+@pytest.mark.parametrize("world", SETS)
+def test_the_books_are_exact_after_a_whole_recording(world: str, alice: Any) -> None:
+    """ALL-3, ALL-5, CON-3, EXE-7, OPS-2, BEY-1."""
+    driver = ReplayDriver(world).start()
+    portfolios = portfolios_open(driver, alice)
+    moved = replay_to_the_end(driver)
+    driver.observe(SETS[world])
+    driver.settle(steps=8)
+    driver.keep()
+
+    assert driver.audit() == []
+    assert moved > 100
+    for portfolio in portfolios:
+        everything_is_closed_and_paid(portfolio)
+    assert TraderSnapshot.objects.values("trader").distinct().count() == len(SETS[world])
+    assert not Order.objects.filter(status=Order.Status.UNKNOWN).exists()
+    assert Position.objects.filter(policy=Policy.SPOT, quantity__lt=0).count() == 0
+    assert ConflictRecord.objects.filter(ended_at__isnull=True).count() == 0
+    assert not Decision.objects.filter(kind__in=["refused", "held", "capped", "delayed"], reason="").exists()
+
+
+def everything_is_closed_and_paid(portfolio: Portfolio) -> None:
+    """At the recording's end nothing is open, and what is left in cash is what the ledger says."""
+    account = CapitalAccount.objects.get(portfolio=portfolio)
+    ledger = LedgerEntry.objects.filter(portfolio=portfolio).aggregate(total=Sum("amount"))["total"]
+    assert not Position.objects.filter(portfolio=portfolio).exclude(status=Position.Status.CLOSED).exists()
+    assert (account.reserved, account.committed, account.deployed) == (0, 0, 0)
+    assert account.free - account.deficit == ledger
+    assert Fill.objects.filter(order__portfolio=portfolio).count() > 20
+    assert EquityPoint.objects.filter(portfolio=portfolio).count() > 20
+    weights = Follow.objects.filter(portfolio=portfolio).aggregate(total=Sum("weight"))["total"]
+    assert weights == Decimal(1)
+    transfers = SliceEntry.objects.filter(slice__position__portfolio=portfolio, kind=SliceEntry.Kind.TRANSFER)
+    assert transfers.aggregate(total=Sum("quantity"))["total"] in {None, Decimal(0)}
