@@ -12,6 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from django.conf import settings
+
 from accounts.models import Portfolio
 from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 from allocation.domain.copied import JoinMode, ignored_on_join, ignored_on_resume
@@ -99,6 +101,7 @@ def cycle_gather(*, portfolio: Portfolio, world: World, cycle: CycleState, now: 
             o.underlying: ConflictRule(o.rule) for o in ConflictOverride.objects.filter(portfolio=portfolio)
         },
         auto_rebalance=portfolio.auto_rebalance,
+        drift_threshold=settings.DRIFT_THRESHOLD_PCT / 100,
         margin_rate=margin_rate_for(portfolio=portfolio),
         fee_rate=paper_assumptions().fee_bps(policy) * BPS,
         blocked=frozenset(

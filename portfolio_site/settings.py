@@ -48,8 +48,6 @@ SNAPSHOT_RETENTION_DAYS = read.whole("SNAPSHOT_RETENTION_DAYS", 90, low=1, high=
 RESERVATION_TIMEOUT_SECONDS = read.whole("RESERVATION_TIMEOUT_SECONDS", 30, low=1, high=3600)
 MARK_STALE_SECONDS = read.whole("MARK_STALE_SECONDS", 15, low=1, high=3600)
 DRIFT_THRESHOLD_PCT = read.number("DRIFT_THRESHOLD_PCT", "10", low="0.1", high="100")
-ENTRY_LIMIT_BPS = read.number("ENTRY_LIMIT_BPS", "10", low="0", high="1000")
-ENTRY_LIFETIME_SECONDS = read.whole("ENTRY_LIFETIME_SECONDS", 60, low=1, high=3600)
 REPLAY_SPEED = read.number("REPLAY_SPEED", "600", low="1", high="100000")
 PAPER_FEE_BPS = read.number("PAPER_FEE_BPS", "4.5", low="0", high="1000")
 PAPER_SLIPPAGE_BPS = read.number("PAPER_SLIPPAGE_BPS", "2", low="0", high="1000")

@@ -1,6 +1,5 @@
 """SEC-1: what every answer carries, and how people are known."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,7 +77,7 @@ def test_cache_that_swallows_syncs_is_warned_about(settings: Any) -> None:
 
 @pytest.mark.slow
 def test_static_files_carry_policy_and_stay_in_their_directory(
-    processes: TestProcesses, tmp_path: Path
+    processes: TestProcesses,
 ) -> None:
     """SEC-1: static files are served with the same headers; nothing beside them is."""
     import http.client
