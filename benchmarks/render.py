@@ -22,9 +22,14 @@ TOUCHED: Final = 20
 LOADS: Final = 7
 UPDATES: Final = 40
 FLAGS: Final = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Time from setting the markup to the second animation frame after it, when the first has been painted.
 _BASELINE_FULL: Final = """async () => {
@@ -86,7 +91,9 @@ def _main_thread_ms(page: Page, script: str, arguments: list[Any]) -> list[float
     session.send("Performance.enable")
 
     def spent() -> float:
-        metrics = {entry["name"]: entry["value"] for entry in session.send("Performance.getMetrics")["metrics"]}
+        metrics = {
+            entry["name"]: entry["value"] for entry in session.send("Performance.getMetrics")["metrics"]
+        }
         return 1000 * float(metrics["TaskDuration"])
 
     times = []
@@ -100,9 +107,13 @@ def _main_thread_ms(page: Page, script: str, arguments: list[Any]) -> list[float
 
 def _figure(name: str, value: float, baseline: float, goal: float) -> dict[str, Any]:
     return {
-        "name": name, "value": round(value, 2), "unit": "ms", "baseline": round(baseline, 2), "goal": f"< {goal:g}",
+        "name": name,
+        "value": round(value, 2),
+        "unit": "ms",
+        "baseline": round(baseline, 2),
+        "goal": f"< {goal:g}",
         "holds": value < goal,
-    }  # fmt: skip
+    }
 
 
 def render_full_10x50() -> list[dict[str, Any]]:
@@ -114,7 +125,10 @@ def render_full_10x50() -> list[dict[str, Any]]:
             times.append(float(page.evaluate(_PAINTED)))
             baselines.append(float(page.evaluate(_BASELINE_FULL)))
             page.close()
-    return [_figure("render_full_10x50", median(times), median(baselines), 100), _figure("render_full_10x50_worst", max(times), max(baselines), 100)]
+    return [
+        _figure("render_full_10x50", median(times), median(baselines), 100),
+        _figure("render_full_10x50_worst", max(times), max(baselines), 100),
+    ]
 
 
 def render_update() -> list[dict[str, Any]]:
@@ -125,11 +139,16 @@ def render_update() -> list[dict[str, Any]]:
         page = _open(context, server)
         changes = [change_make(view=server.view, count=TOUCHED, seed=seed) for seed in range(UPDATES + 5)]
         for number, change in enumerate(changes):
-            change["set"]["curve"] = json.loads(json.dumps(change["set"]["curve"]).replace(":12:", f":{12 + number % 40:02d}:"))
+            change["set"]["curve"] = json.loads(
+                json.dumps(change["set"]["curve"]).replace(":12:", f":{12 + number % 40:02d}:")
+            )
         times = _main_thread_ms(page, _CHANGE, changes)[5:]
         baselines = _main_thread_ms(page, _BASELINE_UPDATE, [None] * 15)[5:]
     worst = sorted(times)[int(len(times) * 0.95)]
-    return [_figure("render_update", median(times), median(baselines), 16), _figure("render_update_p95", worst, max(baselines), 16)]
+    return [
+        _figure("render_update", median(times), median(baselines), 16),
+        _figure("render_update_p95", worst, max(baselines), 16),
+    ]
 
 
 FIGURES = {"render_full_10x50": render_full_10x50, "render_update": render_update}

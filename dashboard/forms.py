@@ -29,19 +29,34 @@ class Choice:
 
 
 POLICIES: Final = [
-    (Policy.SPOT.value, Choice("Spot", "Buys what it has cash for. No shorts, no leverage; wishes to be short become flat.")),
-    (Policy.PERP.value, Choice("Perpetuals", "Long and short, with margin, up to the total exposure of the limits.")),
+    (
+        Policy.SPOT.value,
+        Choice("Spot", "Buys what it has cash for. No shorts, no leverage; wishes to be short become flat."),
+    ),
+    (
+        Policy.PERP.value,
+        Choice("Perpetuals", "Long and short, with margin, up to the total exposure of the limits."),
+    ),
 ]
 RULES: Final = [
     (ConflictRule.COMBINE.value, Choice("Combine", "Nets every trader's wish. Longs and shorts cancel out.")),
-    (ConflictRule.LARGEST.value, Choice("Largest", "Only the largest position counts, measured in your money.")),
+    (
+        ConflictRule.LARGEST.value,
+        Choice("Largest", "Only the largest position counts, measured in your money."),
+    ),
     (ConflictRule.FIRST.value, Choice("First", "Only the position that was opened first counts.")),
 ]
 JOIN_MODES: Final = [
-    (Follow.JoinMode.NEW_ONLY.value, Choice("New trades only", "What is open now is left alone. Copying begins with the next change.")),
+    (
+        Follow.JoinMode.NEW_ONLY.value,
+        Choice("New trades only", "What is open now is left alone. Copying begins with the next change."),
+    ),
     (
         Follow.JoinMode.INCLUDE_OPEN.value,
-        Choice("Also open positions within 2 %", "Joins positions whose price is within 2 % of the trader's entry."),
+        Choice(
+            "Also open positions within 2 %",
+            "Joins positions whose price is within 2 % of the trader's entry.",
+        ),
     ),
 ]
 
@@ -76,11 +91,18 @@ class OnceForm(forms.Form):
 
 
 class _PortfolioFields(forms.Form):
-    name = forms.CharField(max_length=80, widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off"}))
+    name = forms.CharField(
+        max_length=80, widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off"})
+    )
     policy = forms.ChoiceField(choices=POLICIES, widget=forms.RadioSelect, initial=Policy.SPOT.value)
-    risk_profile = forms.ChoiceField(choices=_profiles, widget=forms.RadioSelect, initial="conservative", label="Risk limits")
+    risk_profile = forms.ChoiceField(
+        choices=_profiles, widget=forms.RadioSelect, initial="conservative", label="Risk limits"
+    )
     conflict_rule = forms.ChoiceField(
-        choices=RULES, widget=forms.RadioSelect, initial=ConflictRule.COMBINE.value, label="When traders want the same thing"
+        choices=RULES,
+        widget=forms.RadioSelect,
+        initial=ConflictRule.COMBINE.value,
+        label="When traders want the same thing",
     )
 
 
@@ -111,7 +133,14 @@ class UnderlyingForm(forms.Form):
         max_length=48,
         label="Instrument",
         help_text="Such as BTC or SOL",
-        widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false"}),
+        widget=forms.TextInput(
+            attrs={
+                "class": "input",
+                "autocomplete": "off",
+                "autocapitalize": "characters",
+                "spellcheck": "false",
+            }
+        ),
     )
 
     def clean_underlying(self) -> str:
@@ -158,7 +187,9 @@ class TraderKeyForm(forms.Form):
         max_length=120,
         label="Address",
         help_text="0x and 40 hexadecimal digits; the account is read from the public record.",
-        widget=forms.Textarea(attrs={"class": "input id", "rows": 2, "spellcheck": "false", "autocomplete": "off"}),
+        widget=forms.Textarea(
+            attrs={"class": "input id", "rows": 2, "spellcheck": "false", "autocomplete": "off"}
+        ),
         error_messages={"required": "Paste the address of a Hyperliquid account."},
     )
 
@@ -174,5 +205,8 @@ class FollowForm(OnceForm):
     kind = forms.CharField(max_length=16, widget=forms.HiddenInput)
     key = forms.CharField(max_length=120, widget=forms.HiddenInput)
     join_mode = forms.ChoiceField(
-        choices=JOIN_MODES, widget=forms.RadioSelect, initial=Follow.JoinMode.NEW_ONLY.value, label="What to copy"
+        choices=JOIN_MODES,
+        widget=forms.RadioSelect,
+        initial=Follow.JoinMode.NEW_ONLY.value,
+        label="What to copy",
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from django.contrib import messages
 from django.conf import settings
-from django.http import HttpResponse
+from django.contrib import messages
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
@@ -36,24 +36,38 @@ def money_page(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
 @require_POST
 def deposit(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
     """Put paper cash in."""
-    return _move(request, portfolio, "deposit", AmountForm(request.POST, auto_id="deposit_%s"), portfolios.cash_deposit)
+    return _move(
+        request, portfolio, "deposit", AmountForm(request.POST, auto_id="deposit_%s"), portfolios.cash_deposit
+    )
 
 
 @owner_page
 @require_POST
 def withdraw(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
     """Take paper cash out."""
-    return _move(request, portfolio, "withdraw", AmountForm(request.POST, auto_id="withdraw_%s"), portfolios.cash_withdraw)
+    return _move(
+        request,
+        portfolio,
+        "withdraw",
+        AmountForm(request.POST, auto_id="withdraw_%s"),
+        portfolios.cash_withdraw,
+    )
 
 
 @owner_page
 @require_POST
 def reset(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
     """Start the paper account over."""
-    return _move(request, portfolio, "reset", ResetForm(request.POST, auto_id="reset_%s"), portfolios.cash_reset)
+    return _move(
+        request, portfolio, "reset", ResetForm(request.POST, auto_id="reset_%s"), portfolios.cash_reset
+    )
 
 
-_DONE: Final = {"deposit": "Deposited ${:,.2f}.", "withdraw": "Withdrew ${:,.2f}.", "reset": "Paper cash starts over with ${:,.2f}."}
+_DONE: Final = {
+    "deposit": "Deposited ${:,.2f}.",
+    "withdraw": "Withdrew ${:,.2f}.",
+    "reset": "Paper cash starts over with ${:,.2f}.",
+}
 
 
 def _move(
@@ -71,7 +85,9 @@ def _move(
     return _page(request, portfolio, status=400, **{name: form})
 
 
-def _page(request: SignedInRequest, portfolio: Portfolio, *, status: int = 200, **forms: AmountForm) -> HttpResponse:
+def _page(
+    request: SignedInRequest, portfolio: Portfolio, *, status: int = 200, **forms: AmountForm
+) -> HttpResponse:
     money = money_read(portfolio=portfolio)
     shown: dict[str, Any] = {
         "deposit": AmountForm(auto_id="deposit_%s"),
@@ -80,13 +96,20 @@ def _page(request: SignedInRequest, portfolio: Portfolio, *, status: int = 200, 
         **{name: _renewed(form) for name, form in forms.items()},
     }
     return page_render(
-        request, "dashboard/money.html", nav="money", portfolio=portfolio, status=status, money=money, reset_text=RESET_TEXT, **shown
+        request,
+        "dashboard/money.html",
+        nav="money",
+        portfolio=portfolio,
+        status=status,
+        money=money,
+        reset_text=RESET_TEXT,
+        **shown,
     )
 
 
 def _renewed(form: AmountForm) -> AmountForm:
     """A refused form is sent again under a new token: nothing was done under the old one."""
-    data = form.data.copy()
+    data = cast("QueryDict", form.data).copy()
     data["token"] = form.fields["token"].initial()
     form.data = data
     return form

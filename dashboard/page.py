@@ -48,7 +48,13 @@ def owner_page(page: Page[P]) -> Callable[Concatenate[HttpRequest, int, P], Http
 
 
 def page_render(
-    request: HttpRequest, template: str, *, nav: str, portfolio: Portfolio | None, status: int = 200, **context: Any
+    request: HttpRequest,
+    template: str,
+    *,
+    nav: str,
+    portfolio: Portfolio | None,
+    status: int = 200,
+    **context: Any,
 ) -> HttpResponse:
     """Render a page inside the frame: navigation, portfolio switcher, mode."""
     frame = {"nav": nav, "portfolio": portfolio, "portfolios": list(portfolios_of(user=request.user))}

@@ -26,7 +26,9 @@ def settings_page(request: SignedInRequest, portfolio: Portfolio) -> HttpRespons
     if request.method != "POST":
         return _page(request, portfolio)
     form = SettingsForm(request.POST)
-    if form.is_valid() and _saved(form, lambda: portfolio_settings_save(portfolio=portfolio, now=utc_now(), **form.cleaned_data)):
+    if form.is_valid() and _saved(
+        form, lambda: portfolio_settings_save(portfolio=portfolio, now=utc_now(), **form.cleaned_data)
+    ):
         messages.success(request, "Settings saved. Targets are worked out anew under them.")
         return redirect("dashboard:settings", portfolio.pk)
     portfolio.refresh_from_db()
@@ -52,7 +54,11 @@ def override_set(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse
 def override_remove(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
     """Let one instrument follow the portfolio's rule again; harmless when it does already."""
     gone = request.POST.get("underlying", "")
-    rules = {entry.underlying: entry.rule for entry in overrides_of(portfolio=portfolio) if entry.underlying != gone}
+    rules = {
+        entry.underlying: entry.rule
+        for entry in overrides_of(portfolio=portfolio)
+        if entry.underlying != gone
+    }
     portfolio_settings_save(portfolio=portfolio, now=utc_now(), overrides=rules)
     return redirect("dashboard:settings", portfolio.pk)
 

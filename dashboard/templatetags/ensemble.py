@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django import template
 from django.templatetags.static import static
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 register = template.Library()
@@ -28,7 +29,9 @@ def icon(name: str, css: str = "") -> SafeString:
 @register.simple_tag
 def tile(monogram: str, hue: int, css: str = "") -> SafeString:
     """Two letters on a trader's hue; the name stands beside it in words."""
-    return format_html('<span class="{}" aria-hidden="true">{}</span>', f"tile t{hue} {css}".strip(), monogram)
+    return format_html(
+        '<span class="{}" aria-hidden="true">{}</span>', f"tile t{hue} {css}".strip(), monogram
+    )
 
 
 @register.simple_tag(takes_context=True)
@@ -116,3 +119,19 @@ def quantity(value: object, at_price: object = None) -> str:
         return UNKNOWN
     digits = max(0, min(6, reference.copy_abs().adjusted())) if reference else 4
     return number(known.copy_abs(), digits)
+
+
+@register.simple_tag
+def share_bar(parts: Sequence[tuple[str, str, int]]) -> SafeString:
+    """Equal shares as a bar: name, monogram and hue of each; widths in percent, so it stays fluid."""
+    width = Decimal(100) / max(1, len(parts))
+    pieces = format_html_join(
+        "",
+        '<rect class="t{} seg-on" x="{}%" width="{}%" height="28"/><text class="seg-text" x="{}%" y="18">{}</text>',
+        (
+            (hue, f"{width * at:.3f}", f"{width:.3f}", f"{width * at + width / 2:.3f}", monogram)
+            for at, (_, monogram, hue) in enumerate(parts)
+        ),
+    )
+    label = f"Equal shares: {', '.join(name for name, _, _ in parts)}"
+    return format_html('<svg class="stack" height="28" role="img" aria-label="{}">{}</svg>', label, pieces)

@@ -71,7 +71,7 @@ export class EquityChart {
     if (this.under) this.chart.removeSeries(this.under);
     this.#lines.clear();
     this.under = null;
-    this.#start = Number(history.start_equity) || history.points[0]?.[1] || 1;
+    this.#start = Number(history.points[0]?.[1]) || 1;
     const ordered = Object.keys(history.traders).sort((a, b) => (traders[b]?.order ?? 0) - (traders[a]?.order ?? 0));
     for (const id of ordered) if (traders[id]) this.#add(id, traders[id].hue, clean(history.traders[id]));
     this.#add(PORTFOLIO, 0, clean(history.points));
@@ -86,27 +86,28 @@ export class EquityChart {
       lineWidth: main ? 2 : 1, lineStyle: hue > 5 ? LineStyle.Dashed : LineStyle.Solid, priceLineVisible: false, lastValueVisible: main,
       crosshairMarkerRadius: main ? 4 : 2, priceFormat: FORMATS[this.#unit],
     });
-    const line = { series, hue, points, loaded: points.length, base: main ? this.#start : points[0]?.[1] };
+    const line = { series, hue, main, points, loaded: points.length, base: points[0]?.growth };
     this.#lines.set(id, line);
     series.setData(points.map((point) => this.#shown(line, point)));
     if (main) series.createPriceLine({ price: this.#unit === "%" ? 0 : this.#start, color: token("line-control"), lineStyle: LineStyle.Dotted, lineWidth: 1, axisLabelVisible: false });
   }
 
   // In dollars every trader is scaled to the portfolio's own start: what that start would have become with this trader alone.
-  #shown(line, [time, value]) {
-    const ratio = line.base ? value / line.base : 1;
-    return { time, value: this.#unit === "%" ? (ratio - 1) * 100 : ratio * this.#start };
+  #shown(line, { time, value, growth }) {
+    const ratio = line.base ? growth / line.base : 1;
+    if (this.#unit === "%") return { time, value: (ratio - 1) * 100 };
+    return { time, value: line.main ? value : ratio * this.#start };
   }
 
   #addDrawdown(limitPct) {
     const { points } = this.#lines.get(PORTFOLIO);
-    this.peak = Math.max(...points.map(([, value]) => value), 0);
+    this.peak = points.reduce((peak, { growth }) => Math.max(peak, growth), 0);
     const limit = !known(limitPct) ? null : -Math.abs(Number(limitPct));
     this.under = this.chart.addSeries(AreaSeries, {
       priceLineVisible: false, lastValueVisible: true, lineWidth: 1, priceFormat: FORMATS["%"],
       ...(limit === null ? {} : { autoscaleInfoProvider: () => ({ priceRange: { minValue: limit * 1.15, maxValue: 0 } }) }),
     }, 1);
-    this.under.setData(drawdown(points).map(([time, value]) => ({ time, value })));
+    this.under.setData(drawdown(points.map(({ time, growth }) => [time, growth])).map(([time, value]) => ({ time, value })));
     if (limit !== null) {
       this.under.createPriceLine({
         price: limit, color: token("down"), lineStyle: LineStyle.Dashed, lineWidth: 1, axisLabelVisible: true,
@@ -119,21 +120,23 @@ export class EquityChart {
   /** Add or replace the newest point of every line. Returns false when the history must be loaded again: time went backwards, or too many points piled up. */
   push(curve) {
     const time = Math.floor(new Date(curve.at).getTime() / 1000), main = this.#lines.get(PORTFOLIO);
-    const last = main?.points.at(-1);
-    if (!main || (last && time < last[0]) || main.points.length > main.loaded + PUSHED_MOST) return false;
-    for (const [id, value] of [[PORTFOLIO, curve.portfolio], ...Object.entries(curve.traders ?? {})]) {
-      const line = this.#lines.get(id);
-      if (!line || value === null || time < (line.points.at(-1)?.[0] ?? 0)) continue;
-      const point = [time, Number(value)];
-      line.base ??= point[1];
-      if (line.points.at(-1)?.[0] === time) line.points[line.points.length - 1] = point;
-      else line.points.push(point);
-      line.series.update(this.#shown(line, point));
+    if (!main || time < (main.points.at(-1)?.time ?? 0) || main.points.length > main.loaded + PUSHED_MOST) return false;
+    const growth = Number(curve.unit_value ?? curve.portfolio);
+    this.#append(main, { time, value: Number(curve.portfolio), growth });
+    for (const [id, equity] of Object.entries(curve.traders ?? {})) {
+      const line = this.#lines.get(id), value = Number(equity);
+      if (line && equity !== null && time >= (line.points.at(-1)?.time ?? 0)) this.#append(line, { time, value, growth: value });
     }
-    const equity = Number(curve.portfolio);
-    this.peak = Math.max(this.peak, equity);
-    this.under.update({ time, value: this.peak > 0 ? (equity / this.peak - 1) * 100 : 0 });
+    this.peak = Math.max(this.peak, growth);
+    this.under.update({ time, value: this.peak > 0 ? (growth / this.peak - 1) * 100 : 0 });
     return true;
+  }
+
+  #append(line, point) {
+    line.base ??= point.growth;
+    if (line.points.at(-1)?.time === point.time) line.points.pop();
+    line.points.push(point);
+    line.series.update(this.#shown(line, point));
   }
 
   show(id, visible) {
@@ -141,7 +144,7 @@ export class EquityChart {
   }
 
   range(name) {
-    const end = this.#lines.get(PORTFOLIO)?.points.at(-1)?.[0];
+    const end = this.#lines.get(PORTFOLIO)?.points.at(-1)?.time;
     if (RANGE_S[name] && end) this.chart.timeScale().setVisibleRange({ from: end - RANGE_S[name], to: end });
     else this.chart.timeScale().fitContent();
   }
@@ -158,7 +161,7 @@ export class EquityChart {
   /** Return of a line since its start, in percent points, or null. */
   returnPct(id) {
     const line = this.#lines.get(id);
-    return line?.points.length && line.base ? (line.points.at(-1)[1] / line.base - 1) * 100 : null;
+    return line?.points.length && line.base ? (line.points.at(-1).growth / line.base - 1) * 100 : null;
   }
 
   has(id) {
@@ -172,10 +175,11 @@ export class EquityChart {
   }
 }
 
-// Times must rise strictly; of two values in one second the later one counts.
-function clean(points) {
-  const byTime = new Map(points.map(([time, value]) => [Math.floor(time), Number(value)]));
-  return [...byTime].sort(([a], [b]) => a - b);
+// [time, equity, unit value?] as points: times must rise strictly, of two in one second the later one counts.
+// `growth` is what results are measured in: the unit value, which deposits do not move, or else the equity.
+function clean(rows) {
+  const byTime = new Map(rows.map(([time, value, unit]) => [Math.floor(time), { time: Math.floor(time), value: Number(value), growth: Number(unit ?? value) }]));
+  return [...byTime.values()].sort((a, b) => a.time - b.time);
 }
 
 export { PORTFOLIO };

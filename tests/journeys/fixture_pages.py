@@ -15,15 +15,19 @@ def _nothing(request: HttpRequest, **_: Any) -> HttpResponse:
 
 
 NAMES = {
-    "home": "", "portfolio_new": "portfolios/new/", "portfolio": "portfolios/<int:portfolio_id>/",
-    "portfolio_equity": "portfolios/<int:portfolio_id>/equity.json", "traders": "portfolios/<int:portfolio_id>/traders/",
-    "trader_add": "portfolios/<int:portfolio_id>/traders/add/", "money": "portfolios/<int:portfolio_id>/money/",
+    "home": "",
+    "portfolio_new": "portfolios/new/",
+    "portfolio": "portfolios/<int:portfolio_id>/",
+    "portfolio_equity": "portfolios/<int:portfolio_id>/equity.json",
+    "traders": "portfolios/<int:portfolio_id>/traders/",
+    "trader_add": "portfolios/<int:portfolio_id>/traders/add/",
+    "money": "portfolios/<int:portfolio_id>/money/",
     "settings": "portfolios/<int:portfolio_id>/settings/",
     "follow_pause": "portfolios/<int:portfolio_id>/traders/<int:follow_id>/pause/",
     "follow_resume": "portfolios/<int:portfolio_id>/traders/<int:follow_id>/resume/",
     "follow_remove": "portfolios/<int:portfolio_id>/traders/<int:follow_id>/remove/",
     "follow_move": "portfolios/<int:portfolio_id>/traders/<int:follow_id>/move/",
-}  # fmt: skip
+}
 _dashboard = ([path(address, _nothing, name=name) for name, address in NAMES.items()], "dashboard")
 urlpatterns = [path("accounts/", include("allauth.account.urls")), path("", include(_dashboard))]
 

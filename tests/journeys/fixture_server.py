@@ -28,11 +28,11 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory, override_settings
 
 from accounts.models import Portfolio
+from core.clock import utc_now
+from core.events import view_apply
 from portfolio_site.middleware import POLICY
 from tests.journeys.fixture_pages import page_context
 from tests.journeys.fixture_view import change_make, history_make, iso, view_make
-from core.clock import utc_now
-from core.events import view_apply
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 
@@ -70,7 +70,15 @@ class FixtureServer:
         self.close_code = 0
         self.asked: list[str] = []
         self._sockets: set[Any] = set()
-        config = uvicorn.Config(self._app, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off", interface="asgi3")
+        config = uvicorn.Config(
+            self._app,
+            host="127.0.0.1",
+            port=port,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            interface="asgi3",
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -98,7 +106,9 @@ class FixtureServer:
         self.view = view_apply(self.view, change)
         self.seq += 1
         if not lost:
-            self._send({"type": "change", "epoch": self.epoch, "seq": self.seq, "at": iso(utc_now()), **change})
+            self._send(
+                {"type": "change", "epoch": self.epoch, "seq": self.seq, "at": iso(utc_now()), **change}
+            )
 
     def restart(self) -> None:
         """Begin a new epoch, as a restarted hub does."""
@@ -155,7 +165,13 @@ class FixtureServer:
         request.user = SimpleNamespace(email="alice@example.com", is_authenticated=True)
         if "theme" in query:
             request.COOKIES["theme"] = query["theme"]
-        portfolio = Portfolio(pk=1, name=self.view["portfolio"]["name"], world="replay:alpha_arena", policy="perp", risk_profile="balanced")
+        portfolio = Portfolio(
+            pk=1,
+            name=self.view["portfolio"]["name"],
+            world="replay:alpha_arena",
+            policy="perp",
+            risk_profile="balanced",
+        )
         others = [portfolio, Portfolio(pk=2, name="Wallets, spot")]
         with override_settings(ROOT_URLCONF="tests.journeys.fixture_pages"):
             template, context = page_context(path, self.view, portfolio)
@@ -178,7 +194,9 @@ class FixtureServer:
                 if self.silent:
                     continue
                 if asked == "ping":
-                    await send({"type": "websocket.send", "text": json.dumps({"type": "pong", "at": iso(utc_now())})})
+                    await send(
+                        {"type": "websocket.send", "text": json.dumps({"type": "pong", "at": iso(utc_now())})}
+                    )
                 elif asked == "resync":
                     await self._snapshot(send)
         finally:

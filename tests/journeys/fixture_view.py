@@ -13,12 +13,25 @@ from typing import Any
 NOW = datetime(2026, 3, 2, 14, 2, 31, tzinfo=UTC)
 WORLD_NOW = datetime(2025, 10, 28, 4, 12, tzinfo=UTC)
 NAMES = [
-    ("QW", "Qwen3 Max"), ("DS", "DeepSeek V3.1"), ("CL", "Claude Sonnet 4.5"), ("GE", "Gemini 2.5 Pro"), ("GK", "Grok 4"),
-    ("ND", "Night desk"), ("BD", "Basis desk"), ("MK", "Market maker"), ("HL", "Harbour light"), ("EX", "Example ten"),
-]  # fmt: skip
+    ("QW", "Qwen3 Max"),
+    ("DS", "DeepSeek V3.1"),
+    ("CL", "Claude Sonnet 4.5"),
+    ("GE", "Gemini 2.5 Pro"),
+    ("GK", "Grok 4"),
+    ("ND", "Night desk"),
+    ("BD", "Basis desk"),
+    ("MK", "Market maker"),
+    ("HL", "Harbour light"),
+    ("EX", "Example ten"),
+]
 COINS = [
-    ("BTC", "107310.0"), ("ETH", "3846.20"), ("SOL", "193.40"), ("BNB", "1088.20"), ("XRP", "2.5310"), ("DOGE", "0.19210"),
-]  # fmt: skip
+    ("BTC", "107310.0"),
+    ("ETH", "3846.20"),
+    ("SOL", "193.40"),
+    ("BNB", "1088.20"),
+    ("XRP", "2.5310"),
+    ("DOGE", "0.19210"),
+]
 CENT = Decimal("0.01")
 
 
@@ -52,16 +65,28 @@ def view_make(*, traders: int = 4, positions: int = 6, seed: int = 7) -> dict[st
         "portfolio": _portfolio(),
         "kpis": _kpis(equity, gross, unrealized),
         "capital": {
-            "total": "10214.80", "cash": "10214.80", "free": "5120.14", "reserved": "412.50", "committed": "4682.16",
-            "deployed": "0.00", "deficit": "0.00", "allocated": "5094.66",
-        },  # fmt: skip
+            "total": "10214.80",
+            "cash": "10214.80",
+            "free": "5120.14",
+            "reserved": "412.50",
+            "committed": "4682.16",
+            "deployed": "0.00",
+            "deficit": "0.00",
+            "allocated": "5094.66",
+        },
         "curve": {
-            "at": iso(WORLD_NOW), "run": 1, "portfolio": text(equity), "unit_value": text(equity / 10000, "0.000001"),
+            "at": iso(WORLD_NOW),
+            "run": 1,
+            "portfolio": text(equity),
+            "unit_value": text(equity / 10000, "0.000001"),
             "traders": {key: person["equity"] for key, person in people.items()},
         },
         "health": {
-            "marks_received_at": iso(NOW), "marks_stale": False, "traders_degraded": 0,
-            "last_cycle_at": iso(NOW - timedelta(seconds=11)), "next_cycle_at": iso(NOW + timedelta(seconds=49)),
+            "marks_received_at": iso(NOW),
+            "marks_stale": False,
+            "traders_degraded": 0,
+            "last_cycle_at": iso(NOW - timedelta(seconds=11)),
+            "next_cycle_at": iso(NOW + timedelta(seconds=49)),
             "cycle_error": "",
         },
         "traders": people,
@@ -69,30 +94,55 @@ def view_make(*, traders: int = 4, positions: int = 6, seed: int = 7) -> dict[st
         "conflicts": {
             str(n): _conflict(random, n, place, list(people.values()))
             for n, place in enumerate(list(places.values())[: max(1, positions // 2)], start=1)
-        } if traders > 1 and positions else {},
+        }
+        if traders > 1 and positions
+        else {},
         "orders": {str(n): _order(n, place) for n, place in enumerate(list(places.values())[:2], start=1)},
         "activity": {str(n): _activity(random, n, list(people.values())) for n in range(1, 31)},
-    }  # fmt: skip
+    }
 
 
 def _portfolio() -> dict[str, Any]:
     return {
-        "id": 1, "name": "Arena four", "mode": "paper", "policy": "perp", "risk_profile": "balanced", "conflict_rule": "combine",
-        "auto_rebalance": False, "status": "active", "status_reason": "", "start_at": iso(NOW - timedelta(days=3)),
-        "world": "replay:alpha_arena", "world_label": "Replay of Alpha Arena", "world_anchor_at": iso(WORLD_NOW),
-        "anchored_at": iso(NOW), "world_end_at": iso(WORLD_NOW + timedelta(days=6)), "world_speed": "600", "run": 1,
+        "id": 1,
+        "name": "Arena four",
+        "mode": "paper",
+        "policy": "perp",
+        "risk_profile": "balanced",
+        "conflict_rule": "combine",
+        "auto_rebalance": False,
+        "status": "active",
+        "status_reason": "",
+        "start_at": iso(NOW - timedelta(days=3)),
+        "world": "replay:alpha_arena",
+        "world_label": "Replay of Alpha Arena",
+        "world_anchor_at": iso(WORLD_NOW),
+        "anchored_at": iso(NOW),
+        "world_end_at": iso(WORLD_NOW + timedelta(days=6)),
+        "world_speed": "600",
+        "run": 1,
         "price_note": "Prices between recorded trades are interpolated",
-    }  # fmt: skip
+    }
 
 
 def _kpis(equity: Decimal, gross: Decimal, unrealized: Decimal) -> dict[str, Any]:
     return {
-        "equity": text(equity), "peak_equity": text(equity * Decimal("1.026")), "peak_at": iso(NOW - timedelta(days=1)),
-        "day_pnl": "137.38", "day_pnl_pct": "1.18", "total_pnl": text(equity - 10000), "total_pnl_pct": text((equity - 10000) / 100),
-        "gross": text(gross), "net": text(gross * Decimal("0.54")), "exposure_pct": text(gross / equity * 100),
-        "exposure_limit_pct": "100.00", "drawdown_pct": "-2.53", "win_rate_pct": "58.33", "closed_count": 24,
+        "equity": text(equity),
+        "peak_equity": text(equity * Decimal("1.026")),
+        "peak_at": iso(NOW - timedelta(days=1)),
+        "day_pnl": "137.38",
+        "day_pnl_pct": "1.18",
+        "total_pnl": text(equity - 10000),
+        "total_pnl_pct": text((equity - 10000) / 100),
+        "gross": text(gross),
+        "net": text(gross * Decimal("0.54")),
+        "exposure_pct": text(gross / equity * 100),
+        "exposure_limit_pct": "100.00",
+        "drawdown_pct": "-2.53",
+        "win_rate_pct": "58.33",
+        "closed_count": 24,
         "deposits_net": "10000",
-    }  # fmt: skip
+    }
 
 
 def _trader(random: Random, number: int, count: int) -> dict[str, Any]:
@@ -101,17 +151,36 @@ def _trader(random: Random, number: int, count: int) -> dict[str, Any]:
     weight = Decimal(1) / count
     recorded = number <= 5
     return {
-        "follow_id": number, "trader_id": 100 + number, "name": name, "monogram": monogram, "hue": number, "order": number,
+        "follow_id": number,
+        "trader_id": 100 + number,
+        "name": name,
+        "monogram": monogram,
+        "hue": number,
+        "order": number,
         "kind": "replay" if recorded else "hyperliquid",
         "detail": "AI model, Alpha Arena" if recorded else f"0x5e9e{number}1…a13a, Hyperliquid",
-        "key": name if recorded else f"0x5e9e{number}1", "note": "Trades before 20 Oct are missing from the record." if monogram == "GE" else "",
-        "follow_status": "active", "sync_status": "active", "weight_pct": text(weight * 100), "assigned": text(10843 * weight),
-        "equity": text(line[-1]), "total_pnl": text(line[-1] / 4 - 2500), "total_pnl_pct": text(line[-1] / 100 - 100),
-        "our_positions": 3, "trader_return_pct": text(line[-1] / 100 - 100), "day_return_pct": text(random.gauss(0.4, 1.4)),
-        "max_drawdown_pct": text(-abs(random.gauss(11, 4))), "exposure": text(abs(random.gauss(2.4, 1.2)) + 0.1),
-        "position_count": 1 + number % 4, "synced_at": iso(NOW - timedelta(seconds=4 + number)), "failing_since": None,
-        "next_sync_at": iso(NOW + timedelta(seconds=56 - number)), "error": "", "error_rate_pct": "0.00", "sparkline": line,
-    }  # fmt: skip
+        "key": name if recorded else f"0x5e9e{number}1",
+        "note": "Trades before 20 Oct are missing from the record." if monogram == "GE" else "",
+        "follow_status": "active",
+        "sync_status": "active",
+        "weight_pct": text(weight * 100),
+        "assigned": text(10843 * weight),
+        "equity": text(line[-1]),
+        "total_pnl": text(line[-1] / 4 - 2500),
+        "total_pnl_pct": text(line[-1] / 100 - 100),
+        "our_positions": 3,
+        "trader_return_pct": text(line[-1] / 100 - 100),
+        "day_return_pct": text(random.gauss(0.4, 1.4)),
+        "max_drawdown_pct": text(-abs(random.gauss(11, 4))),
+        "exposure": text(abs(random.gauss(2.4, 1.2)) + 0.1),
+        "position_count": 1 + number % 4,
+        "synced_at": iso(NOW - timedelta(seconds=4 + number)),
+        "failing_since": None,
+        "next_sync_at": iso(NOW + timedelta(seconds=56 - number)),
+        "error": "",
+        "error_rate_pct": "0.00",
+        "sparkline": line,
+    }
 
 
 def _coin(number: int) -> tuple[str, Decimal]:
@@ -127,14 +196,29 @@ def _position(random: Random, number: int, people: list[dict[str, Any]]) -> dict
     holders = people if len(people) > 4 else people[: 1 + number % len(people)]
     slices = _slices(random, quantity, entry, mark, holders)
     return {
-        "id": number, "code": code, "underlying": code, "side": "LONG" if sign > 0 else "SHORT", "status": "active",
-        "quantity": str(quantity), "notional": text(abs(quantity * mark)), "share_pct": text(abs(quantity * mark) / Decimal("108.43")),
-        "entry_price": str(entry), "mark_price": str(mark), "mark_at": iso(WORLD_NOW), "mark_stale": False,
-        "unrealized_pnl": text(quantity * (mark - entry)), "unrealized_pct": text((mark / entry - 1) * 100 * sign),
-        "realized_pnl": text(random.gauss(0, 60)), "fees": text(abs(random.gauss(2, 1))), "funding": text(random.gauss(0, 0.4)),
-        "leverage": "2", "liquidation_price": str((entry * Decimal("0.61")).quantize(CENT)) if number == 1 else None,
-        "opened_at": iso(WORLD_NOW - timedelta(hours=7 * number)), "working_orders": 1 if number <= 2 else 0, "slices": slices,
-    }  # fmt: skip
+        "id": number,
+        "code": code,
+        "underlying": code,
+        "side": "LONG" if sign > 0 else "SHORT",
+        "status": "active",
+        "quantity": str(quantity),
+        "notional": text(abs(quantity * mark)),
+        "share_pct": text(abs(quantity * mark) / Decimal("108.43")),
+        "entry_price": str(entry),
+        "mark_price": str(mark),
+        "mark_at": iso(WORLD_NOW),
+        "mark_stale": False,
+        "unrealized_pnl": text(quantity * (mark - entry)),
+        "unrealized_pct": text((mark / entry - 1) * 100 * sign),
+        "realized_pnl": text(random.gauss(0, 60)),
+        "fees": text(abs(random.gauss(2, 1))),
+        "funding": text(random.gauss(0, 0.4)),
+        "leverage": "2",
+        "liquidation_price": str((entry * Decimal("0.61")).quantize(CENT)) if number == 1 else None,
+        "opened_at": iso(WORLD_NOW - timedelta(hours=7 * number)),
+        "working_orders": 1 if number <= 2 else 0,
+        "slices": slices,
+    }
 
 
 def _slices(
@@ -149,44 +233,72 @@ def _slices(
     parts[0] += quantity - sum(parts)
     return [
         {
-            "follow_id": holder["follow_id"], "monogram": holder["monogram"], "hue": holder["hue"], "quantity": str(part),
-            "share_pct": text(part / quantity * 100), "unrealized_pnl": text(part * (mark - entry)),
+            "follow_id": holder["follow_id"],
+            "monogram": holder["monogram"],
+            "hue": holder["hue"],
+            "quantity": str(part),
+            "share_pct": text(part / quantity * 100),
+            "unrealized_pnl": text(part * (mark - entry)),
             "realized_pnl": text(random.gauss(0, 12)),
         }
         for holder, part in zip(holders, parts, strict=True)
-    ]  # fmt: skip
+    ]
 
 
-def _conflict(random: Random, number: int, place: dict[str, Any], people: list[dict[str, Any]]) -> dict[str, Any]:
+def _conflict(
+    random: Random, number: int, place: dict[str, Any], people: list[dict[str, Any]]
+) -> dict[str, Any]:
     after = Decimal(place["quantity"])
     opposed = number % 2 == 1
-    shares = [Decimal("1.3"), Decimal("-0.3") if opposed else Decimal("0.5"), Decimal("0.2") if opposed else Decimal("0.4")]
+    shares = [
+        Decimal("1.3"),
+        Decimal("-0.3") if opposed else Decimal("0.5"),
+        Decimal("0.2") if opposed else Decimal("0.4"),
+    ]
     holders = [
         {
-            "follow_id": person["follow_id"], "monogram": person["monogram"], "hue": person["hue"],
-            "side": "LONG" if after * share > 0 else "SHORT", "quantity": str(after * share),
-            "notional": text(abs(after * share * Decimal(place["mark_price"]))), "counted": number != 3 or share > 1,
+            "follow_id": person["follow_id"],
+            "monogram": person["monogram"],
+            "hue": person["hue"],
+            "side": "LONG" if after * share > 0 else "SHORT",
+            "quantity": str(after * share),
+            "notional": text(abs(after * share * Decimal(place["mark_price"]))),
+            "counted": number != 3 or share > 1,
             "opened_at": iso(WORLD_NOW - timedelta(hours=3)),
         }
         for person, share in zip(people, shares, strict=False)
-    ]  # fmt: skip
+    ]
     return {
-        "id": number, "underlying": place["underlying"], "kind": "opposed" if opposed else "overlap",
-        "rule": "largest" if number == 3 else "combine", "before": str(after * Decimal(str(random.choice([0, 0.6, 1.4])))),
-        "after": str(after), "after_notional": place["notional"], "mark_price": place["mark_price"],
-        "capped_reason": "capped at 25% of equity" if number == 2 else "", "at": iso(NOW - timedelta(minutes=number)),
-        "world_at": iso(WORLD_NOW - timedelta(hours=number)), "holders": holders,
-    }  # fmt: skip
+        "id": number,
+        "underlying": place["underlying"],
+        "kind": "opposed" if opposed else "overlap",
+        "rule": "largest" if number == 3 else "combine",
+        "before": str(after * Decimal(str(random.choice([0, 0.6, 1.4])))),
+        "after": str(after),
+        "after_notional": place["notional"],
+        "mark_price": place["mark_price"],
+        "capped_reason": "capped at 25% of equity" if number == 2 else "",
+        "at": iso(NOW - timedelta(minutes=number)),
+        "world_at": iso(WORLD_NOW - timedelta(hours=number)),
+        "holders": holders,
+    }
 
 
 def _order(number: int, place: dict[str, Any]) -> dict[str, Any]:
     return {
-        "id": number, "code": place["code"], "side": "BUY" if number % 2 else "SELL", "quantity": text(Decimal(place["quantity"]) / 5, "0.00001").lstrip("-"),
+        "id": number,
+        "code": place["code"],
+        "side": "BUY" if number % 2 else "SELL",
+        "quantity": text(Decimal(place["quantity"]) / 5, "0.00001").lstrip("-"),
         "filled_quantity": "0" if number % 2 else text(abs(Decimal(place["quantity"])) / 10, "0.00001"),
-        "limit_price": place["mark_price"], "average_price": None if number % 2 else place["mark_price"],
-        "status": "submitted" if number % 2 else "partially_filled", "purpose": "entry", "reduce_only": number % 2 == 0,
-        "created_at": iso(NOW - timedelta(seconds=8)), "expires_at": iso(NOW + timedelta(seconds=52)),
-    }  # fmt: skip
+        "limit_price": place["mark_price"],
+        "average_price": None if number % 2 else place["mark_price"],
+        "status": "submitted" if number % 2 else "partially_filled",
+        "purpose": "entry",
+        "reduce_only": number % 2 == 0,
+        "created_at": iso(NOW - timedelta(seconds=8)),
+        "expires_at": iso(NOW + timedelta(seconds=52)),
+    }
 
 
 ACTIVITIES = [
@@ -206,11 +318,21 @@ ACTIVITIES = [
 def _activity(random: Random, number: int, people: list[dict[str, Any]]) -> dict[str, Any]:
     kind, words, detail = ACTIVITIES[(30 - number) % len(ACTIVITIES)]
     ago = timedelta(seconds=17 * (30 - number))
-    ids = sorted(random.sample([person["follow_id"] for person in people], k=min(len(people), 1 + number % 3))) if people else []
+    ids = (
+        sorted(random.sample([person["follow_id"] for person in people], k=min(len(people), 1 + number % 3)))
+        if people
+        else []
+    )
     return {
-        "id": number, "at": iso(NOW - ago), "world_at": iso(WORLD_NOW - 600 * ago), "kind": kind, "underlying": "",
-        "text": words, "detail": detail, "follow_ids": ids,
-    }  # fmt: skip
+        "id": number,
+        "at": iso(NOW - ago),
+        "world_at": iso(WORLD_NOW - 600 * ago),
+        "kind": kind,
+        "underlying": "",
+        "text": words,
+        "detail": detail,
+        "follow_ids": ids,
+    }
 
 
 def history_make(*, view: dict[str, Any], points: int = 400, seed: int = 7) -> dict[str, Any]:
@@ -222,13 +344,20 @@ def history_make(*, view: dict[str, Any], points: int = 400, seed: int = 7) -> d
     def line(last: float) -> list[list[float]]:
         values = walk(random, 10000, points, 0.006)
         stretch = (last / values[-1]) ** (1 / (points - 1))
-        return [[at, round(value * stretch**n, 2)] for n, (at, value) in enumerate(zip(times, values, strict=True))]
+        return [
+            [at, round(value * stretch**n, 2)]
+            for n, (at, value) in enumerate(zip(times, values, strict=True))
+        ]
 
     return {
-        "run": 1, "start_equity": "10000", "note": view["portfolio"]["price_note"],
-        "points": line(float(view["kpis"]["equity"])),
+        "run": 1,
+        "note": view["portfolio"]["price_note"],
+        "points": [
+            [at, str(value), text(value / 10000, "0.000001")]
+            for at, value in line(float(view["kpis"]["equity"]))
+        ],
         "traders": {key: line(float(value)) for key, value in view["curve"]["traders"].items()},
-    }  # fmt: skip
+    }
 
 
 def change_make(*, view: dict[str, Any], count: int, seed: int) -> dict[str, Any]:
@@ -241,23 +370,35 @@ def change_make(*, view: dict[str, Any], count: int, seed: int) -> dict[str, Any
         mark = Decimal(place["mark_price"]) * Decimal(str(1 + random.gauss(0, 0.002)))
         entry, quantity = Decimal(place["entry_price"]), Decimal(place["quantity"])
         place.update(
-            mark_price=text(mark, "0.00001"), notional=text(abs(quantity * mark)), unrealized_pnl=text(quantity * (mark - entry)),
+            mark_price=text(mark, "0.00001"),
+            notional=text(abs(quantity * mark)),
+            unrealized_pnl=text(quantity * (mark - entry)),
             unrealized_pct=text((mark / entry - 1) * 100 * (1 if quantity > 0 else -1)),
-            slices=[part | {"unrealized_pnl": text(Decimal(part["quantity"]) * (mark - entry))} for part in place["slices"]],
-        )  # fmt: skip
+            slices=[
+                part | {"unrealized_pnl": text(Decimal(part["quantity"]) * (mark - entry))}
+                for part in place["slices"]
+            ],
+        )
         positions[key] = place
     equity = Decimal(view["kpis"]["equity"]) + Decimal(str(round(random.gauss(0, 30), 2)))
     traders = {
-        key: person | {"total_pnl": text(Decimal(person["total_pnl"]) + Decimal(str(round(random.gauss(0, 9), 2))))}
+        key: person
+        | {"total_pnl": text(Decimal(person["total_pnl"]) + Decimal(str(round(random.gauss(0, 9), 2))))}
         for key, person in view["traders"].items()
     }
     at = datetime.fromisoformat(view["curve"]["at"]) + timedelta(minutes=10)
     return {
         "set": {
-            "kpis": view["kpis"] | {"equity": text(equity), "day_pnl": text(random.gauss(100, 40)), "total_pnl": text(equity - 10000)},
-            "curve": view["curve"] | {"at": iso(at), "portfolio": text(equity)},
+            "kpis": view["kpis"]
+            | {
+                "equity": text(equity),
+                "day_pnl": text(random.gauss(100, 40)),
+                "total_pnl": text(equity - 10000),
+            },
+            "curve": view["curve"]
+            | {"at": iso(at), "portfolio": text(equity), "unit_value": text(equity / 10000, "0.000001")},
             "positions": positions,
             "traders": traders,
         },
         "drop": {},
-    }  # fmt: skip
+    }

@@ -1,0 +1,209 @@
+"""The traders page, adding a trader after a preview, and what can be done with a followed one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.models import Portfolio
+from allocation.follows import follows_current
+from allocation.models import Follow
+from core.clock import utc_now
+from core.errors import InputError, NotFound, RetryLater
+from core.types import TraderKind
+from dashboard.forms import FollowForm, TraderKeyForm
+from dashboard.page import SignedInRequest, form_already_done, form_done, form_refuse, owner_page, page_render
+from dashboard.preview import catalog_read, copy_plan, follow_barrier
+from dashboard.selectors import follow_get
+from engine import follows
+from engine.selectors import portfolio_view
+from traders.services import trader_preview
+
+
+@owner_page
+@never_cache
+@require_safe
+def traders_page(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
+    """The followed traders, live."""
+    view = portfolio_view(portfolio=portfolio)
+    return page_render(
+        request, "dashboard/traders.html", nav="traders", portfolio=portfolio, view=view, live=True
+    )
+
+
+@owner_page
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def trader_add(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
+    """Choose, preview (by GET, it changes nothing), then follow."""
+    if request.method == "POST":
+        return _follow(request, portfolio)
+    if "key" not in request.GET:
+        return _page(request, portfolio, form=TraderKeyForm())
+    form = TraderKeyForm(request.GET)
+    kind, key = request.GET.get("kind", ""), request.GET["key"]
+    return _preview(request, portfolio, form=form, follow=FollowForm(initial={"kind": kind, "key": key}))
+
+
+def _follow(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
+    follow = FollowForm(request.POST)
+    if follow.is_valid():
+        if done := form_already_done(request, token=follow.once):
+            return redirect(done)
+        wanted = {name: follow.cleaned_data[name] for name in ("kind", "key", "join_mode")}
+        try:
+            made = follows.follow_start(portfolio=portfolio, now=utc_now(), **wanted)
+        except InputError as error:
+            form_refuse(follow, error)
+        else:
+            url = reverse("dashboard:traders", args=[portfolio.pk])
+            form_done(request, token=follow.once, url=url)
+            messages.success(
+                request,
+                f"Following {made.trader.name}. It is read now and copied from its first good read on.",
+            )
+            return redirect(url)
+    return _preview(request, portfolio, form=TraderKeyForm(request.POST), follow=follow, status=400)
+
+
+def _preview(
+    request: SignedInRequest,
+    portfolio: Portfolio,
+    *,
+    form: TraderKeyForm,
+    follow: FollowForm,
+    status: int = 200,
+) -> HttpResponse:
+    """Read the trader and show it; what cannot be read is said beside the address or in place of the preview."""
+    if not form.is_valid():
+        return _page(request, portfolio, form=form, status=400)
+    kind, key = form.cleaned_data["kind"], form.cleaned_data["key"]
+    try:
+        preview = trader_preview(kind=kind, key=key, now=utc_now())
+    except InputError as error:
+        if kind != TraderKind.HYPERLIQUID:
+            return _page(request, portfolio, form=TraderKeyForm(), problem=error.message, status=400)
+        form_refuse(form, error)
+        return _page(request, portfolio, form=form, status=400)
+    except RetryLater as error:
+        return _page(request, portfolio, form=form, problem=str(error), status=503)
+    return _page(
+        request,
+        portfolio,
+        form=form if kind == TraderKind.HYPERLIQUID else TraderKeyForm(),
+        status=status,
+        chosen=preview.identity.key,
+        preview=preview,
+        plan=copy_plan(portfolio=portfolio, preview=preview),
+        barrier=follow_barrier(portfolio=portfolio, preview=preview),
+        follow=follow,
+    )
+
+
+def _page(
+    request: SignedInRequest,
+    portfolio: Portfolio,
+    *,
+    form: TraderKeyForm,
+    chosen: str = "",
+    status: int = 200,
+    **context: Any,
+) -> HttpResponse:
+    catalog = catalog_read(portfolio=portfolio, chosen=chosen)
+    return page_render(
+        request,
+        "dashboard/trader_add.html",
+        nav="traders",
+        portfolio=portfolio,
+        status=status,
+        form=form,
+        catalog=catalog,
+        **context,
+    )
+
+
+@owner_page
+@require_POST
+def follow_pause(request: SignedInRequest, portfolio: Portfolio, follow_id: int) -> HttpResponse:
+    """No entries from this trader any more; reductions and exits go on."""
+    return _change(
+        request, portfolio, follow_id, lambda follow: follows.follow_pause(follow=follow, now=utc_now()),
+        "{} is paused: no entries, reductions and exits go on.",
+    )  # fmt: skip
+
+
+@owner_page
+@require_POST
+def follow_resume(request: SignedInRequest, portfolio: Portfolio, follow_id: int) -> HttpResponse:
+    """Copy this trader again."""
+    return _change(
+        request, portfolio, follow_id, lambda follow: follows.follow_resume(follow=follow, now=utc_now()),
+        "{} is copied again; what it opened meanwhile is left alone.",
+    )  # fmt: skip
+
+
+@owner_page
+@require_POST
+def follow_remove(request: SignedInRequest, portfolio: Portfolio, follow_id: int) -> HttpResponse:
+    """Stop following: close what was copied, or hand it to the owner. A second press is harmless."""
+    positions = request.POST.get("positions")
+    if positions not in {"close", "keep"}:
+        messages.error(request, "Say what becomes of the positions: close them, or hand them to you.")
+        return redirect("dashboard:traders", portfolio.pk)
+    keep = positions == "keep"
+    done = (
+        "{} is removed; its positions are yours now."
+        if keep
+        else "{} is being removed; its positions are closed."
+    )
+    try:
+        return _change(
+            request, portfolio, follow_id,
+            lambda follow: follows.follow_remove(follow=follow, keep_positions=keep, now=utc_now()), done,
+        )  # fmt: skip
+    except Http404:
+        if Follow.objects.filter(pk=follow_id, portfolio=portfolio, status=Follow.Status.REMOVED).exists():
+            return redirect("dashboard:traders", portfolio.pk)
+        raise
+
+
+@owner_page
+@require_POST
+def follow_move(request: SignedInRequest, portfolio: Portfolio, follow_id: int) -> HttpResponse:
+    """Move a trader one place up or down in the list."""
+    order = [follow.pk for follow in follows_current(portfolio_id=portfolio.pk)]
+    step = {"up": -1, "down": 1}.get(request.POST.get("direction", ""), 0)
+    if follow_id not in order:
+        raise Http404(f"This portfolio follows nobody under the number {follow_id}.")
+    at = order.index(follow_id)
+    to = at + step
+    if step and 0 <= to < len(order):
+        order[at], order[to] = order[to], order[at]
+        follows.follows_arrange(portfolio=portfolio, follow_ids=order, now=utc_now())
+    return redirect("dashboard:traders", portfolio.pk)
+
+
+def _change(
+    request: SignedInRequest,
+    portfolio: Portfolio,
+    follow_id: int,
+    change: Callable[[Follow], object],
+    done: str,
+) -> HttpResponse:
+    try:
+        follow = follow_get(portfolio=portfolio, follow_id=follow_id)
+        change(follow)
+    except NotFound as error:
+        raise Http404(error.message) from None
+    except InputError as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, done.format(follow.trader.name))
+    return redirect("dashboard:traders", portfolio.pk)

@@ -1,0 +1,31 @@
+"""Addresses of the pages."""
+
+from django.urls import path
+
+from dashboard import money_views, settings_views, trader_views, views
+
+app_name = "dashboard"
+PORTFOLIO = "portfolios/<int:portfolio_id>/"
+FOLLOW = f"{PORTFOLIO}traders/<int:follow_id>/"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("portfolios/new/", views.portfolio_new, name="portfolio_new"),
+    path(PORTFOLIO, views.portfolio_page, name="portfolio"),
+    path(f"{PORTFOLIO}equity.json", views.portfolio_equity, name="portfolio_equity"),
+    path(f"{PORTFOLIO}traders/", trader_views.traders_page, name="traders"),
+    path(f"{PORTFOLIO}traders/add/", trader_views.trader_add, name="trader_add"),
+    path(f"{FOLLOW}pause/", trader_views.follow_pause, name="follow_pause"),
+    path(f"{FOLLOW}resume/", trader_views.follow_resume, name="follow_resume"),
+    path(f"{FOLLOW}remove/", trader_views.follow_remove, name="follow_remove"),
+    path(f"{FOLLOW}move/", trader_views.follow_move, name="follow_move"),
+    path(f"{PORTFOLIO}money/", money_views.money_page, name="money"),
+    path(f"{PORTFOLIO}money/deposit/", money_views.deposit, name="cash_deposit"),
+    path(f"{PORTFOLIO}money/withdraw/", money_views.withdraw, name="cash_withdraw"),
+    path(f"{PORTFOLIO}money/reset/", money_views.reset, name="cash_reset"),
+    path(f"{PORTFOLIO}settings/", settings_views.settings_page, name="settings"),
+    path(f"{PORTFOLIO}settings/rule/", settings_views.override_set, name="override_set"),
+    path(f"{PORTFOLIO}settings/rule/remove/", settings_views.override_remove, name="override_remove"),
+    path(f"{PORTFOLIO}settings/block/", settings_views.block_add, name="block_add"),
+    path(f"{PORTFOLIO}settings/block/remove/", settings_views.block_remove, name="block_remove"),
+]
