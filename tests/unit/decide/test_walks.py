@@ -10,7 +10,8 @@ from decimal import Decimal
 import pytest
 
 from engine.domain.copy import copy_plan
-from engine.domain.copy_types import FollowState
+from engine.domain.copy_types import CopyInputs, FollowState
+from tests.unit.decide.scenario import book, markets
 from tests.unit.decide.walk import CODES, Walk, plan_checked
 
 # The full ten thousand of BEY-1: DECIDE_WALKS=10000 pytest tests/unit/decide/test_walks.py
@@ -108,3 +109,40 @@ def _settings_of(given: object) -> dict[str, object]:
     names = ("policy", "rule", "overrides", "limits", "equity", "markets", "blocked", "entries_blocked")
     calm = {name: getattr(given, name) for name in names}
     return calm | {"free_capital": Decimal(10**9), "auto_rebalance": False}
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_prices_alone_order_nothing(seed: int) -> None:
+    """ALL-4: without auto-rebalance, only what a trader or a person does is sent, however prices move.
+
+    The one exception is a target that became 0: that is a close.
+    """
+    walk = Walk(random.Random(seed))
+    walk.begin()
+    settings = _settings_of(replace(walk.inputs(), equity=Decimal(10000), markets={}))
+    settings |= {"blocked": frozenset(), "entries_blocked": ""}
+    walk.equities |= {2: Decimal(0)} if seed % 4 == 0 else {}
+    for _ in range(6):
+        walk.carry_out(plan_checked(_calm(walk, settings)))
+        walk.fill(fully=True)
+        walk.working.clear()
+    for _ in range(15):
+        for code in CODES:
+            walk.prices[code] *= Decimal(walk.rng.choice(["0.9", "0.99", "1.01", "1.1"]))
+        plan = plan_checked(_calm(walk, settings))
+        targets = {net.underlying: net.quantity for net in plan.nets}
+        assert [order for order in plan.orders if targets[order.underlying] != 0] == []
+        walk.carry_out(plan)
+        walk.fill(fully=True)
+        walk.working.clear()
+
+
+def _calm(walk: Walk, settings: dict[str, object]) -> CopyInputs:
+    """Return the walk's inputs with every trader read and these settings."""
+    given = walk.inputs()
+    follows = tuple(
+        replace(f, book=book(walk.equities[f.follow_id], walk.books[f.follow_id], walk.prices))
+        for f in given.follows
+    )
+    fixed = settings | {"markets": markets(walk.prices), "forced": frozenset()}
+    return replace(given, follows=follows, **fixed)  # type: ignore[arg-type]
