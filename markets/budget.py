@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+import redis
 
 from core.errors import RateLimited, RetryLater
+from markets.connections import redis_open
 
 BURST_SHARE: Final = 12  # a twelfth of the minute's allowance may go out at once
-_TIMEOUT_S: Final = 2.0
 
 # KEYS[1] bucket; ARGV weight, rate, burst, longest wait. Returns {taken, seconds to wait}.
 _TAKE: Final = """
@@ -64,12 +62,7 @@ class VenueBudget:
         self.burst = weight_per_minute / BURST_SHARE
         self.rate = (weight_per_minute - self.burst) / 60
         self._key = f"budget:{venue}"
-        self._redis = redis.asyncio.Redis.from_url(
-            redis_url,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = redis_open(url=redis_url)
         self._take = self._redis.register_script(_TAKE)
         self._drain = self._redis.register_script(_DRAIN)
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 import msgspec
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+import redis
 
 from core.errors import RetryLater
+from markets.connections import redis_open
 
 T = TypeVar("T")
 KEPT_S: Final = 3600
-_TIMEOUT_S: Final = 2.0
 
 
 class WalletProfile(msgspec.Struct, frozen=True):
@@ -28,12 +26,7 @@ class WalletProfiles:
     """Profiles by address, and facts of the venue by name. Belongs to the event loop it was first used in."""
 
     def __init__(self, *, redis_url: str) -> None:
-        self._redis = redis.asyncio.Redis.from_url(
-            redis_url,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = redis_open(url=redis_url)
 
     async def get(self, address: str) -> WalletProfile | None:
         """Return an account's profile, None if it is not known or older than an hour."""

@@ -1,0 +1,272 @@
+"""The feed: marks of replays and of the live world, recorded changes, runs: MKT-1, "Worlds and time"."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.db import DatabaseError
+
+from core.clock import SYSTEM_CLOCK
+from markets import feed as feed_module
+from markets.feed import Feed, FeedHooks, LivePoller, ReplayTicker
+from markets.models import Instrument, Mark, World
+from markets.selectors import marks_for, world_get
+from markets.services import world_ensure
+from tests.integration.sync.conftest import StillClock
+from tests.loopback.running import HyperliquidProcess
+from traders.recordings import recorded_events_between
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ARENA = "replay:alpha_arena"
+START_AT = datetime(2025, 10, 17, 22, 0, tzinfo=UTC)
+
+
+class HandClock(StillClock):
+    """A clock that is moved by hand; its monotonic seconds move along."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__(at)
+        self._began_at = at
+
+    def monotonic_s(self) -> float:
+        """Return the seconds moved so far."""
+        return (self.at - self._began_at).total_seconds()
+
+    def move(self, seconds: float) -> None:
+        """Move on."""
+        self.at += timedelta(seconds=seconds)
+
+
+@dataclass
+class Above:
+    """What the packages above the feed would be: it answers, and remembers what it was told."""
+
+    marks: list[str] = field(default_factory=list)
+    moved: list[tuple[str, Sequence[str]]] = field(default_factory=list)
+    restart: bool = False
+    wanted: bool = True
+    dexes: tuple[str, ...] = ()
+
+    def hooks(self) -> FeedHooks:
+        """Return the feed's hooks into this."""
+        return FeedHooks(
+            on_marks=lambda world: self.marks.append(world.name),
+            trader_events=lambda world, after, until: recorded_events_between(
+                world=world, after_at=after, until_at=until
+            ),
+            on_trader_events=lambda world, keys: self.moved.append((world, keys)),
+            may_restart=lambda world: self.restart,
+            live_wanted=lambda: self.wanted,
+            live_dexes=lambda: self.dexes,
+        )
+
+
+@pytest.fixture
+def above() -> Above:
+    """The packages above."""
+    return Above()
+
+
+@pytest.fixture
+def clock(now: datetime) -> HandClock:
+    """A clock moved by hand."""
+    return HandClock(now)
+
+
+def test_a_tick_writes_all_marks_at_world_time(above: Above, clock: HandClock) -> None:
+    """MKT-1: six marks at the interpolated price of the replay's time, all from one moment."""
+    world_ensure(name=ARENA, now=clock.now(), speed=Decimal(600))
+    ticker = ReplayTicker(clock=clock, hooks=above.hooks())
+    clock.move(30)
+    ticker.tick()
+    marks = marks_for(world=ARENA, now=clock.now())
+    world_at = START_AT + timedelta(hours=5)
+    assert {(mark.quoted_at, mark.received_at, mark.run) for mark in marks.values()} == {
+        (world_at, clock.at, 1)
+    }
+    assert marks["BTC"].price == Decimal("106969.526")
+    assert above.marks == [ARENA]
+
+
+def test_recorded_changes_are_told_once(above: Above, clock: HandClock) -> None:
+    """Worlds and time: every trader whose record changed since the last tick, and none twice."""
+    world_ensure(name=ARENA, now=clock.now(), speed=Decimal(600))
+    ticker = ReplayTicker(clock=clock, hooks=above.hooks())
+    ticker.tick()
+    clock.move(0.7)  # 7 minutes of the replay; the first recorded entries are at 22:06
+    ticker.tick()
+    assert above.moved == [(ARENA, ["qwen3-max", "grok-4"])]
+    ticker.tick()
+    assert len(above.moved) == 1
+
+
+def test_what_could_not_be_told_is_told_again(above: Above, clock: HandClock) -> None:
+    """Worlds and time: a fault above loses no change."""
+    world_ensure(name=ARENA, now=clock.now(), speed=Decimal(600))
+    hooks = above.hooks()
+    failing = [True]
+
+    def tell(world: str, keys: Sequence[str]) -> None:
+        if failing.pop() if failing else False:
+            raise DatabaseError("away")
+        above.moved.append((world, keys))
+
+    ticker = ReplayTicker(
+        clock=clock,
+        hooks=FeedHooks(
+            on_marks=hooks.on_marks,
+            trader_events=hooks.trader_events,
+            on_trader_events=tell,
+            may_restart=hooks.may_restart,
+            live_wanted=hooks.live_wanted,
+            live_dexes=hooks.live_dexes,
+        ),
+    )
+    ticker.tick()
+    clock.move(0.7)
+    ticker.tick()
+    assert above.moved == []
+    ticker.tick()
+    assert above.moved == [(ARENA, ["qwen3-max", "grok-4"])]
+
+
+def test_a_finished_replay_stands_still_and_starts_again_when_flat(above: Above, clock: HandClock) -> None:
+    """Worlds and time: the end holds; the next run starts after 10 s, once nothing is held any more."""
+    world = world_ensure(name=ARENA, now=clock.now(), speed=Decimal(600))
+    ticker = ReplayTicker(clock=clock, hooks=above.hooks())
+    clock.move(3600)
+    for _ in range(3):
+        ticker.tick()
+        assert Mark.objects.values_list("quoted_at", flat=True).distinct().get() == world.world_end_at
+        clock.move(6)
+    assert world_get(name=ARENA).run == 1  # rested long enough, but something is still held
+    above.restart = True
+    ticker.tick()
+    assert world_get(name=ARENA).run == 2
+    assert set(Mark.objects.values_list("run", "quoted_at")) == {(2, START_AT)}
+    above.moved.clear()
+    clock.move(0.8)  # 22:08 of the second run
+    ticker.tick()
+    assert above.moved == [(ARENA, ["qwen3-max", "grok-4"])]
+    clock.move(3600)
+    ticker.tick()
+    clock.move(9)
+    ticker.tick()
+    assert world_get(name=ARENA).run == 2  # each end rests anew
+    clock.move(1)
+    ticker.tick()
+    assert world_get(name=ARENA).run == 3
+
+
+def test_a_change_of_speed_does_not_jump(clock: HandClock) -> None:
+    """Worlds and time: a replay set to another speed goes on from where it is."""
+    world_ensure(name=ARENA, now=clock.now(), speed=Decimal(600))
+    clock.move(10)
+    before = world_get(name=ARENA).clock().at(clock.now())
+    world = world_ensure(name=ARENA, now=clock.now(), speed=Decimal(60))
+    assert world.clock().at(clock.now()) == before == START_AT + timedelta(seconds=6000)
+    clock.move(10)
+    assert world.clock().at(clock.now()) == before + timedelta(seconds=600)
+    assert world_ensure(name=ARENA, now=clock.now()).speed == 60  # no speed asked for: none changed
+
+
+def test_live_marks_come_with_the_venues_own_rules(
+    above: Above, clock: HandClock, hyperliquid: HyperliquidProcess
+) -> None:
+    """MKT-1: one request for all prices, instruments from the meta, only where somebody needs them."""
+    above.dexes = ("xyz",)
+    hyperliquid.script(
+        answers={
+            "meta||xyz": '{"universe":[{"name":"xyz:TSLA","szDecimals":3,"maxLeverage":10}]}',
+            "allMids||xyz": '{"xyz:TSLA":"412.5","xyz:ODD":"1.0"}',
+        }
+    )
+    poller = LivePoller(clock=clock, hooks=above.hooks())
+    with asyncio.Runner() as runner:
+        above.wanted = False
+        poller.poll(runner)
+        assert hyperliquid.stats()["total"] == 0
+        above.wanted = True
+        poller.poll(runner)
+        poller.poll(runner)
+        assert poller._client is not None
+        runner.run(poller._client.close())
+    assert hyperliquid.stats()["asked"] == {"meta": 2, "allMids": 4}
+    marks = marks_for(world="live", now=clock.now())
+    assert marks["xyz:TSLA"].price == Decimal("412.5")
+    assert marks["BTC"].price > 0
+    assert "@107" not in marks
+    assert "xyz:ODD" not in marks
+    btc = Instrument.objects.get(code="BTC")
+    assert (btc.quantity_step, btc.price_places, btc.max_leverage) == (Decimal("0.00001"), 1, 40)
+    assert btc.source_note == "Hyperliquid meta, 02 Mar 2026"
+    assert not Instrument.objects.filter(code="MATIC").exists()  # delisted
+    assert above.marks == ["live", "live"]
+
+
+def test_live_prices_that_fail_slow_down_and_recover(
+    above: Above, clock: HandClock, hyperliquid: HyperliquidProcess
+) -> None:
+    """SYN-3, MKT-1: failures stretch the pause, up to a minute; marks age and turn stale meanwhile."""
+    poller = LivePoller(clock=clock, hooks=above.hooks())
+    with asyncio.Runner() as runner:
+        poller.poll(runner)
+        assert poller.pause_s() == 5.0
+        hyperliquid.script(rules=[{"type": "allMids", "do": "500"}])
+        for _ in range(6):
+            poller.poll(runner)
+        pauses = [poller.pause_s() for _ in range(50)]
+        assert all(5.0 <= pause <= 60.0 for pause in pauses)
+        assert max(pauses) > 20.0
+        clock.move(16)
+        assert marks_for(world="live", now=clock.now())["BTC"].stale
+        hyperliquid.script(rules=[])
+        poller.poll(runner)
+        assert poller.pause_s() == 5.0
+        assert not marks_for(world="live", now=clock.now())["BTC"].stale
+        assert poller._client is not None
+        runner.run(poller._client.close())
+
+
+def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    """Wait for a condition with a deadline."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        time.sleep(0.02)
+
+
+def test_the_whole_feed_runs_survives_a_fault_and_stops(
+    above: Above, hyperliquid: HyperliquidProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MKT-1: ticks every second in real time, goes on after a database fault, and ends when told to."""
+    above.wanted = False
+    world_ensure(name=ARENA, now=SYSTEM_CLOCK.now(), speed=Decimal(600))
+    stop = threading.Event()
+    faults = []
+    real = feed_module.replay_worlds
+
+    def sometimes_away() -> list[World]:
+        if above.marks and not faults:
+            faults.append(1)
+            raise DatabaseError("the database is away")
+        return real()
+
+    monkeypatch.setattr(feed_module, "replay_worlds", sometimes_away)
+    thread = threading.Thread(target=Feed(clock=SYSTEM_CLOCK, hooks=above.hooks()).run, args=(stop,))
+    thread.start()
+    try:
+        eventually(lambda: len(above.marks) >= 3)
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert faults == [1]
+    quoted = Mark.objects.values_list("quoted_at", flat=True).distinct().get()
+    assert quoted > START_AT + timedelta(minutes=20)
