@@ -1,7 +1,6 @@
-"""The ASGI entry point: pages and API through Django, sockets through Channels."""
+"""The ASGI entry point: static files, then pages and API through Django, and sockets through Channels."""
 
 import os
-from importlib.util import find_spec
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -13,11 +12,9 @@ os.environ.setdefault("DATABASE_POOL", "true")
 
 django_application = get_asgi_application()
 
-from portfolio_site.static_files import StaticFiles  # noqa: E402 - needs the settings above
-
-websocket_urlpatterns: list[object] = []
-if find_spec("dashboard") and find_spec("dashboard.routing"):
-    from dashboard.routing import websocket_urlpatterns
+# These need the apps that the line above has loaded.
+from dashboard.routing import websocket_urlpatterns  # noqa: E402
+from portfolio_site.static_files import StaticFiles  # noqa: E402
 
 application = ProtocolTypeRouter(
     {

@@ -58,24 +58,17 @@ HYPERLIQUID_WEIGHT_PER_MINUTE = read.whole("HYPERLIQUID_WEIGHT_PER_MINUTE", 1200
 read.problems_raise()
 
 # ---------------------------------------------------------------- Django
-OWN_APPS = [
-    name
-    for name in (
-        "accounts",
-        "markets",
-        "traders",
-        "allocation",
-        "execution",
-        "positions",
-        "engine",
-        "dashboard",
-        "api",
-    )
-    if (BASE_DIR / name / "apps.py").exists()
-]
 INSTALLED_APPS = [
     "portfolio_site",
-    *OWN_APPS,
+    "accounts",
+    "markets",
+    "traders",
+    "allocation",
+    "execution",
+    "positions",
+    "engine",
+    "dashboard",
+    "api",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

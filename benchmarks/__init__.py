@@ -1,0 +1,1 @@
+"""Figures of the product, measured on real parts: `python -m benchmarks [name]`."""
