@@ -24,7 +24,7 @@ from django.db.models.functions import Greatest
 from accounts.models import Portfolio
 from allocation.locks import capital_lock, reservation_lock
 from allocation.models import CapitalAccount, LedgerEntry, Reservation
-from core.decimals import MONEY_STEP, ZERO, plain, to_money
+from core.decimals import MONEY_STEP, ZERO, dollars, plain, to_money
 from core.errors import InputError, RetryLater
 from core.ids import uuid_new
 
@@ -191,12 +191,6 @@ def _denial(*, portfolio_id: int, amount: Decimal) -> str:
             f"Portfolio {portfolio_id} has no capital account. Open one with an initial deposit."
         )
     return f"{dollars(amount)} needed, {dollars(account.free)} free"
-
-
-def dollars(amount: Decimal) -> str:
-    """Write an amount for a person: "$1,234.50"; cents only."""
-    sign = "−" if amount < 0 else ""
-    return f"{sign}${abs(amount):,.2f}"
 
 
 @transaction.atomic

@@ -141,7 +141,7 @@ def follows_arrange(*, portfolio: Portfolio, follow_ids: Sequence[int]) -> None:
     follows = {follow.pk: follow for follow in follows_current(portfolio_id=portfolio.pk)}
     if sorted(follow_ids) != sorted(follows):
         raise InputError(
-            f"The new order must name each followed trader once: {sorted(follows)}, got {sorted(follow_ids)}.",
+            f"The order must name each followed trader once: {sorted(follows)}, got {sorted(follow_ids)}.",
             field="order",
         )
     for place, follow_id in enumerate(follow_ids, start=1):

@@ -86,3 +86,8 @@ def plain(value: Decimal) -> str:
         return "0"
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def dollars(amount: Decimal) -> str:
+    """Write an amount for a person, in dollars and cents: "$1,234.50", "−$4.00"."""
+    return f"{'−' if amount < 0 else ''}${abs(amount):,.2f}"

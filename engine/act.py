@@ -207,7 +207,7 @@ def _conflicts_store(plan: CopyPlan, gathered: Gathered) -> None:
     over = [record.pk for underlying, record in standing.items() if underlying not in still]
     ConflictRecord.objects.filter(pk__in=over).update(ended_at=gathered.now)
     ConflictRecord.objects.bulk_create(_conflict_row(conflict, gathered) for conflict in fresh)
-    _notes_store([_conflict_note(conflict) for conflict in fresh], gathered)
+    _notes_store([_conflict_note(conflict, gathered) for conflict in fresh], gathered)
 
 
 def _fingerprint_of(record: ConflictRecord | None) -> str:
@@ -245,12 +245,13 @@ def _holder(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _conflict_note(conflict: ResolvedConflict) -> DecisionNote:
+def _conflict_note(conflict: ResolvedConflict, gathered: Gathered) -> DecisionNote:
+    after = gathered.inputs.markets[conflict.underlying].instrument.quantity(conflict.after_quantity)
     return DecisionNote(
         kind="conflict",
         underlying=conflict.underlying,
         text=f"{conflict.underlying} {conflict.kind.value} resolved by {conflict.rule.value}",
-        reason=f"From {plain(conflict.before_quantity)} to {plain(conflict.after_quantity)}"
+        reason=f"From {plain(conflict.before_quantity)} to {plain(after)}"
         + (f"; capped at {conflict.capped_reason}" if conflict.capped_reason else ""),
         follow_ids=[holder.follow_id for holder in conflict.holders],
     )

@@ -15,6 +15,7 @@ from accounts.models import Portfolio, User
 from core.types import ConflictRule, Policy, TraderKind
 from engine.follows import follow_start
 from engine.portfolios import portfolio_open
+from engine.syncing import shard_sync
 from markets.recordings import ALPHA_ARENA, HYPERLIQUID_WALLETS
 from markets.services import replays_resume, world_ensure
 
@@ -73,6 +74,7 @@ def demo_seed(*, now: datetime, cash: Decimal) -> str | None:
     user = User.objects.create_user(DEMO_EMAIL, password, first_name="Demo")
     for demo in DEMO_PORTFOLIOS:
         _portfolio_seed(demo, user=user, cash=cash, now=now)
+    shard_sync(shard=0, shards=1, now=now)  # every trader's curve begins with the recording
     return password
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 
 from accounts.models import Portfolio
-from core.decimals import plain
+from core.decimals import dollars, plain
 from core.errors import RetryLater
 from engine.decisions import DecisionNote, decision_store
 from engine.publishing import portfolios_changed
@@ -110,6 +111,11 @@ def _news_note(*, news: OrderNews, now: datetime) -> None:
         )
 
 
+def signed_dollars(amount: Decimal) -> str:
+    """Write a result for a person: "+$1,234.50"."""
+    return f"{'+' if amount > 0 else ''}{dollars(amount)}"
+
+
 def _fill_note(*, order: Order, fill: FillBooked) -> DecisionNote:
     verb = "Bought" if order.side == "BUY" else "Sold"
     part = "" if fill.quantity == order.quantity else f" of {plain(order.quantity)}"
@@ -117,7 +123,8 @@ def _fill_note(*, order: Order, fill: FillBooked) -> DecisionNote:
         kind="fill",
         underlying=order.underlying,
         text=f"{verb} {plain(fill.quantity)}{part} {order.instrument_id} at {plain(fill.price)}",
-        reason=f"Fee ${fill.fee:,.4f}" + (f", realized ${fill.realized:+,.2f}" if fill.realized else ""),
+        reason=f"Fee ${fill.fee:,.4f}"
+        + (f", realized {signed_dollars(fill.realized)}" if fill.realized else ""),
         follow_ids=_follow_ids(order),
         data={"price": plain(fill.price), "fee": plain(fill.fee), "realized": plain(fill.realized)},
         order=order,

@@ -9,19 +9,20 @@ import logging
 from typing import Final
 
 from celery import shared_task
+from django.conf import settings
 
 from core.clock import utc_now
 from engine import copy_cycle, order_life, syncing, upkeep
 
 logger = logging.getLogger(__name__)
-SYNC_SHARDS: Final = 1
+SHARD_LIFETIME_S: Final = 2
 
 
 @shared_task(name="sync.shards")
 def sync_shards() -> None:
-    """Read the traders that are due, one task per shard."""
-    for shard in range(SYNC_SHARDS):
-        syncing.shard_sync(shard=shard, shards=SYNC_SHARDS, now=utc_now())
+    """Have the traders that are due read, one task per shard."""
+    for shard in range(settings.SYNC_SHARDS):
+        sync_shard.apply_async((shard, settings.SYNC_SHARDS), expires=SHARD_LIFETIME_S)
 
 
 @shared_task(name="sync.shard")
@@ -82,4 +83,4 @@ def upkeep_prune() -> None:
 @shared_task(name="upkeep.audit")
 def upkeep_audit() -> None:
     """Prove every portfolio's books; a difference is logged as an error, never mended in silence."""
-    upkeep.books_prove()
+    upkeep.books_prove(now=utc_now())

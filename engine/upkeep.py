@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from accounts.models import Portfolio
 from allocation.capital import reservations_expire
@@ -18,6 +18,7 @@ from positions.valuation import valuations_update
 from traders.sync import sync_prune
 
 logger = logging.getLogger(__name__)
+SETTLING = timedelta(seconds=30)  # a fill made at the venue within it may still be on its way to us
 
 
 def portfolios_value(*, now: datetime) -> int:
@@ -70,9 +71,9 @@ def prune(*, now: datetime) -> None:
     logger.info("pruned %s", sync_prune(now=now))
 
 
-def books_prove() -> list[Finding]:
+def books_prove(*, now: datetime) -> list[Finding]:
     """Prove every portfolio's books; a difference is logged as an error and never mended in silence."""
-    findings = books_audit()
+    findings = books_audit(settled_before=now - SETTLING)
     for finding in findings:
         logger.error("the books differ: %s", finding)
     return findings

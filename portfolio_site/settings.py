@@ -42,6 +42,7 @@ DEFAULT_FROM_EMAIL = read.text("DEFAULT_FROM_EMAIL", "ensemble@localhost")
 
 # ---------------------------------------------------------------- the product (SPEC.md, CFG-1)
 INITIAL_PORTFOLIO_VALUE = read.number("INITIAL_PORTFOLIO_VALUE", "10000", low="1", high="1000000000")
+SYNC_SHARDS = read.whole("SYNC_SHARDS", 1, low=1, high=64)
 SYNC_INTERVAL_SECONDS = read.whole("SYNC_INTERVAL_SECONDS", 60, low=10, high=600)
 POSITION_CACHE_SECONDS = read.whole("POSITION_CACHE_SECONDS", 10, low=0, high=600)
 SNAPSHOT_RETENTION_DAYS = read.whole("SNAPSHOT_RETENTION_DAYS", 90, low=1, high=3650)

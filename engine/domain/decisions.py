@@ -105,5 +105,5 @@ def _follow_names(follows: Sequence[FollowInput]) -> str:
 
 
 def _ruin_text(follows: Sequence[FollowInput]) -> str:
-    equities = reasons.join([reasons.money(follow.book.equity) for follow in follows if follow.book])
+    equities = reasons.join([reasons.dollars(follow.book.equity) for follow in follows if follow.book])
     return f"reports an equity of {equities}: exposure cannot be scaled from it, so what is held stays."

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from allocation.domain.drift import target_drift
-from core.decimals import ONE, ZERO, plain
+from core.decimals import ONE, ZERO, dollars, plain
 from core.types import OrderSide
 from engine.domain.legs import Leg
 from engine.domain.nets import Net
@@ -17,11 +17,6 @@ MAX_REASON: Final = 400
 MAX_TEXT: Final = 200
 MAX_ORDER_REASON: Final = 300
 _NAMED: Final = 3
-
-
-def money(value: Decimal) -> str:
-    """Write an amount in dollars and cents: $2,512.30, -$4.00."""
-    return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
 
 
 def percent(fraction: Decimal) -> str:
@@ -75,9 +70,9 @@ def copied(legs: Sequence[Leg], net: Net, placement: Placement, crossed: Decimal
 
 def merged(legs: Sequence[Leg], net: Net, placement: Placement, crossed: Decimal) -> str:
     """Say how several wishes became one."""
-    wishes = join([f"{leg.name} {money(leg.wish)}" for leg in net.legs if leg.wish])
+    wishes = join([f"{leg.name} {dollars(leg.wish)}" for leg in net.legs if leg.wish])
     goal = net.target * net.market.mark if net.market else ZERO
-    return f"Merged into one target of {money(goal)}: {wishes}. {copied(legs, net, placement, crossed)}"
+    return f"Merged into one target of {dollars(goal)}: {wishes}. {copied(legs, net, placement, crossed)}"
 
 
 def overruled(legs: Sequence[Leg], net: Net) -> str:
@@ -86,14 +81,14 @@ def overruled(legs: Sequence[Leg], net: Net) -> str:
     if resolution is None or resolution.winner is None:
         return f"{names(legs)} does not count here."
     winner = next(leg for leg in net.legs if leg.follow_id == resolution.winner.follow_id)
-    wished = join([f"{leg.name}'s {money(leg.wish)}" for leg in legs])
-    counts = f"{winner.name}'s {money(winner.wish)}"
+    wished = join([f"{leg.name}'s {dollars(leg.wish)}" for leg in legs])
+    counts = f"{winner.name}'s {dollars(winner.wish)}"
     return f"The rule “{resolution.rule}” counts {counts} alone; {wished} is left out."
 
 
 def spot_short(legs: Sequence[Leg], net: Net) -> str:
     """Say why a short is not held."""
-    wished = join([f"{leg.name} wanted {money(leg.wish)}" for leg in legs])
+    wished = join([f"{leg.name} wanted {dollars(leg.wish)}" for leg in legs])
     if net.resolution is not None and net.resolution.net > 0:
         return f"A spot portfolio holds no shorts: {wished}, which reduces what the others hold."
     return f"A spot portfolio holds no shorts: {wished}."
@@ -101,16 +96,16 @@ def spot_short(legs: Sequence[Leg], net: Net) -> str:
 
 def capped(legs: Sequence[Leg], net: Net, why: str) -> str:
     """Say which limit binds and what was wanted."""
-    return f"Capped at {why}: {names(legs)} wanted {money(abs(net.wanted))}."
+    return f"Capped at {why}: {names(legs)} wanted {dollars(abs(net.wanted))}."
 
 
 def capital_cut(legs: Sequence[Leg], net: Net, placement: Placement) -> str:
     """Say that free capital lets only part of an entry through, or nothing."""
     mark = net.market.mark if net.market else ZERO
-    wanted = money(abs(placement.wanted) * mark)
+    wanted = dollars(abs(placement.wanted) * mark)
     if placement.quantity == 0:
         return f"Waiting for free capital: {names(legs)} wants {wanted} more of {net.underlying}."
-    sent = money(abs(placement.quantity) * mark)
+    sent = dollars(abs(placement.quantity) * mark)
     return (
         f"Capped at {sent} by free capital: {names(legs)} wanted {wanted}; the rest follows when it is there."
     )
@@ -125,8 +120,8 @@ def small(legs: Sequence[Leg], net: Net) -> str:
     if change >= instrument.min_notional:
         least = f"the venue's smallest step of {plain(instrument.quantity_step)} {instrument.code}"
     else:
-        least = f"the venue's minimum of {money(instrument.min_notional)}"
-    return f"{names(legs)}: a change of {money(change)} is below {least}; it waits until changes add up."
+        least = f"the venue's minimum of {dollars(instrument.min_notional)}"
+    return f"{names(legs)}: a change of {dollars(change)} is below {least}; it waits until changes add up."
 
 
 def flipping(legs: Sequence[Leg], net: Net) -> str:

@@ -138,7 +138,7 @@ def test_the_largest_rules_and_the_other_is_told() -> None:
     assert orders(plan) == [("BUY", "ETH", D(1), Purpose.ENTRY)]
     decision = the_decision(plan)
     assert (decision.kind, decision.follow_ids) == (DecisionKind.MERGED, (1, 2))
-    assert "The rule “largest” counts A's $3,000.00 alone; B's -$1,200.00 is left out." in decision.reason
+    assert "The rule “largest” counts A's $3,000.00 alone; B's −$1,200.00 is left out." in decision.reason
     assert [holder.counted for holder in plan.conflicts[0].holders] == [True, False]
 
 
@@ -181,7 +181,7 @@ def test_spot_holds_no_shorts() -> None:
     assert orders(plan) == []
     decision = the_decision(plan)
     assert (decision.kind, decision.text) == (DecisionKind.REFUSED, "No short of ETH: A")
-    assert decision.reason == "A spot portfolio holds no shorts: A wanted -$6,000.00."
+    assert decision.reason == "A spot portfolio holds no shorts: A wanted −$6,000.00."
     _, after = adopted(alone)
     assert copy_plan(inputs=after).decisions == ()
     both = inputs(follow(1, book(10000, {"ETH": -2})), follow(2, book(10000, {"ETH": 3})), policy=Policy.SPOT)
@@ -429,7 +429,7 @@ def test_a_ruined_trader_is_refused_and_held() -> None:
     assert orders(plan) == []
     decision = the_decision(plan)
     assert decision.kind is DecisionKind.REFUSED
-    assert decision.reason.startswith("A reports an equity of -$20.00")
+    assert decision.reason.startswith("A reports an equity of −$20.00")
 
 
 def test_leaving_closes_its_slices_and_hands_the_rest_of_a_step_on() -> None:
