@@ -126,8 +126,6 @@ def _adopts(leg: Leg, net: Net, placement: Placement, after: Decimal, forced: bo
     target = net.targets[leg.follow_id]
     if not (leg.changed or forced or placement.cause is Cause.TRADER) or net.market is None:
         return False
-    if leg.state is FollowState.PAUSED and not net.moves(leg):
-        return False
     if net.barred_leg(leg) or placement.verdict is Verdict.PLACE or placement.verdict in _UNDER_WAY:
         return True
     return after == target or (after != leg.held and abs(after - target) <= SETTLED_WITHIN * abs(target))

@@ -469,6 +469,7 @@ def test_the_owners_own_slice_is_never_touched() -> None:
     plan = copy_plan(inputs=given)
     assert orders(plan) == [("BUY", "ETH", D("0.5"), Purpose.SCALE_IN)]
     assert plan.orders[0].slices == (SliceDelta(1, D("0.5")),)
+    assert plan.transfers == ()
     ended = copy_plan(inputs=replace(given, world_ended=True))
     assert orders(ended) == [("SELL", "ETH", D("0.5"), Purpose.CLOSE)]
     assert ended.orders[0].slices == (SliceDelta(None, D("-0.5")),)

@@ -78,6 +78,13 @@ def test_a_flip_first_closes_what_each_holds() -> None:
     assert shares == tuple(deltas(a="-2", b="-0.5"))
 
 
+def test_what_rounding_leaves_goes_only_to_who_has_room() -> None:
+    """BEY-1: no slice ever gets more than it needs, down to the last decimal."""
+    least = "0.000000000001"
+    shares = order_slices(rest=deltas(a=least, b=least, c=least), quantity=2 * D(least))
+    assert shares == tuple(deltas(a=least, b=least))
+
+
 @pytest.mark.parametrize("quantity", ["11", "-1"])
 def test_an_order_beyond_the_needs_is_refused(quantity: str) -> None:
     """BEY-1: it would belong to nobody."""
