@@ -170,11 +170,11 @@ class PortfolioAdmin(ReadOnlyAdmin):
     search_fields = ("=id", "name", "owner__email", "status_reason")
     date_hierarchy = "created_at"
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Put the way onward first."""
         return ["belongs_to_it", *(field.name for field in Portfolio._meta.fields if field.name != "id")]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Nothing is edited."""
         return self.get_fields(request, obj)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
+from knox.models import AuthToken
 
 from accounts.models import POLICY_CHOICES, PROFILE_CHOICES, RULE_CHOICES, Portfolio, User
 from core.errors import InputError
@@ -76,8 +77,8 @@ def portfolio_update(*, portfolio: Portfolio, **fields: Any) -> list[str]:
 
 def api_tokens_revoke(*, user: User) -> int:
     """End every API token of a person, as after a change of password; return how many there were."""
-    deleted, _ = user.auth_token_set.all().delete()
-    return deleted
+    deleted, _ = AuthToken.objects.filter(user=user).delete()
+    return int(deleted)
 
 
 def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_filters.rest_framework import DjangoFilterBackend
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import NotFound as NoSuchAddress
 from rest_framework.generics import GenericAPIView, ListAPIView
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -46,8 +46,11 @@ from engine.selectors import portfolio_view
 class ApiView(APIView):
     """What every endpoint has in common: token or session, JSON in and out, problems as problem+json."""
 
-    authentication_classes = (ApiTokenAuthentication, SessionAuthentication)
-    permission_classes = (IsAuthenticated,)
+    authentication_classes: Sequence[type[BaseAuthentication]] = (
+        ApiTokenAuthentication,
+        SessionAuthentication,
+    )
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
     parser_classes = (LimitedJSONParser,)
     renderer_classes = (JSONRenderer,)
 

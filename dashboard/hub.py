@@ -225,8 +225,8 @@ class PortfolioHub:
         """Send what changed; after the first read and after a failure, the whole."""
         old, self.view = self.view, view
         self._read_at, self._retry_s = now_text(), RETRY_FIRST_S
-        change = view_diff(old, view) if old is not None else None
-        changed = change is not None and bool(change["set"] or change["drop"])
+        change = view_diff(view if old is None else old, view)
+        changed = bool(change["set"] or change["drop"])
         if changed:
             self.seq += 1
             self._snapshot = None

@@ -48,11 +48,11 @@ class TraderAdmin(admin.ModelAdmin):
         standing = Count("follows", filter=~Q(follows__status="removed"))
         return super().get_queryset(request).annotate(follow_count=standing)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Put the way onward first."""
         return ["belongs_to_it", *(field.name for field in Trader._meta.fields if field.name != "id")]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Only words and rhythm are edited by hand."""
         return [name for name in self.get_fields(request, obj) if name not in _EDITABLE]
 
