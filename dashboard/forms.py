@@ -67,7 +67,8 @@ def _profiles() -> list[tuple[str, Choice]]:
             name,
             Choice(
                 name.capitalize(),
-                f"At most {limits.max_position:.0%} of equity in one position, {limits.max_positions} positions, "
+                f"At most {limits.max_position:.0%} of equity in one position, "
+                f"{limits.max_positions} positions, "
                 f"{limits.max_gross:.0%} in all.",
             ),
         )
@@ -116,7 +117,10 @@ class SettingsForm(_PortfolioFields):
     auto_rebalance = forms.BooleanField(
         required=False,
         label="Rebalance automatically",
-        help_text="Trades drift of more than 10 % that no trader caused. When off, only traders' own changes are copied.",
+        help_text=(
+            "Trades drift of more than 10 % that no trader caused. "
+            "When off, only traders' own changes are copied."
+        ),
         widget=forms.CheckboxInput(attrs={"class": "switch", "role": "switch"}),
     )
 

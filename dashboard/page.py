@@ -1,4 +1,4 @@
-"""What every page needs: the portfolio through its owner, the frame's context, refusals shown beside their field."""
+"""What every page needs: the portfolio through its owner, the frame, refusals shown beside their field."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Page = Callable[Concatenate[SignedInRequest, Portfolio, P], HttpResponse]
 
 
 def owner_page(page: Page[P]) -> Callable[Concatenate[HttpRequest, int, P], HttpResponse]:
-    """Give a page the signed-in person's own portfolio; anything else is "not found", whether it exists or not."""
+    """Give a page the signed-in person's own portfolio; anything else is "not found", existing or not."""
 
     @login_required
     @wraps(page)

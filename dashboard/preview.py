@@ -1,4 +1,4 @@
-"""What following a trader would mean for one portfolio, worked out by the rules that copy it later (FOL-1)."""
+"""What following a trader would mean for one portfolio, by the rules that copy it later (FOL-1)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_MIN_NOTIONAL: Final = Decimal(10)
 class CopyLine:
     """One open position of a trader and what the portfolio would hold of it.
 
-    :param ours: signed notional for this trader alone, quote currency; None when the trader's equity allows no ratio
+    :param ours: signed notional for this trader alone, quote currency; None where its equity allows no ratio
     :param joins: it would be copied now under "open positions within 2 %", rather than with its next change
     :param note: why less than wished, in words; empty when nothing stands in the way
     """
@@ -207,7 +207,7 @@ _GROUPS: Final = {
 
 def catalog_read(*, portfolio: Portfolio, chosen: str) -> list[CatalogGroup]:
     """Return the recorded traders by world, the portfolio's own world first."""
-    followed = {follow.trader.key for follow in follows_current(portfolio_id=portfolio.pk)}
+    followed = {follow.trader.key: follow.hue for follow in follows_current(portfolio_id=portfolio.pk)}
     by_world: dict[str, list[CatalogTrader]] = {}
     for identity in catalogue():
         group = by_world.setdefault(identity.world, [])
@@ -218,7 +218,7 @@ def catalog_read(*, portfolio: Portfolio, chosen: str) -> list[CatalogGroup]:
                 name=identity.name,
                 monogram=identity.monogram,
                 detail=identity.detail,
-                hue=len(group) % MAX_FOLLOWS + 1,
+                hue=followed.get(identity.key, len(group) % MAX_FOLLOWS + 1),
                 chosen=identity.key == chosen,
                 followed=identity.key in followed,
             )

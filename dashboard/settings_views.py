@@ -116,7 +116,7 @@ def _page(
         status=status,
         form=form or SettingsForm.of(portfolio),
         override=override or OverrideForm(auto_id="override_%s"),
-        block=block or UnderlyingForm(auto_id="block_%s"),
+        blocking=block or UnderlyingForm(auto_id="block_%s"),
         overrides=overrides_of(portfolio=portfolio),
         blocked=blocked_of(portfolio=portfolio),
     )

@@ -81,7 +81,7 @@ def _preview(
     follow: FollowForm,
     status: int = 200,
 ) -> HttpResponse:
-    """Read the trader and show it; what cannot be read is said beside the address or in place of the preview."""
+    """Read the trader and show it; what cannot be read is said beside the address or in its place."""
     if not form.is_valid():
         return _page(request, portfolio, form=form, status=400)
     kind, key = form.cleaned_data["kind"], form.cleaned_data["key"]

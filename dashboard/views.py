@@ -104,7 +104,7 @@ def steps_of(portfolio: Portfolio | None) -> dict[str, Any]:
         },
         {
             "title": "Follow a first trader",
-            "text": "It fixes the market world this portfolio lives in: a replay of recorded prices, or live prices.",
+            "text": "It fixes the market world this portfolio lives in: recorded prices, or live ones.",
             "done": False,
             "url": add,
             "action": "Add trader",

@@ -54,6 +54,12 @@ def words(text: str) -> list[str]:
     return text.split()
 
 
+@register.filter
+def uncapitalised(text: str) -> str:
+    """A label as it stands inside a sentence."""
+    return text[:1].lower() + text[1:]
+
+
 def _decimal(value: object) -> Decimal | None:
     if value is None or value == "":
         return None
@@ -127,7 +133,8 @@ def share_bar(parts: Sequence[tuple[str, str, int]]) -> SafeString:
     width = Decimal(100) / max(1, len(parts))
     pieces = format_html_join(
         "",
-        '<rect class="t{} seg-on" x="{}%" width="{}%" height="28"/><text class="seg-text" x="{}%" y="18">{}</text>',
+        '<rect class="t{} seg-on" x="{}%" width="{}%" height="28"/>'
+        '<text class="seg-text" x="{}%" y="18">{}</text>',
         (
             (hue, f"{width * at:.3f}", f"{width:.3f}", f"{width * at + width / 2:.3f}", monogram)
             for at, (_, monogram, hue) in enumerate(parts)

@@ -32,8 +32,8 @@ const theme = () => ({
   },
 });
 const percent = (value) => {
-  const body = Math.abs(value).toFixed(1);
-  return (body === "0.0" ? "" : value < 0 ? MINUS : "+") + body + "%";
+  const body = Math.abs(value).toFixed(Math.abs(value) < 10 ? 2 : 1);
+  return (body === "0.00" ? "" : value < 0 ? MINUS : "+") + body + "%";
 };
 const FORMATS = {
   "%": { type: "custom", minMove: 0.01, formatter: percent },

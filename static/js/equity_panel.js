@@ -50,7 +50,6 @@ export class EquityPanel {
       const pressed = this.root.querySelector(`[data-filter=${name}] [aria-pressed=true]`);
       if (pressed) this.chart[name](pressed.value);
     }
-    setText(this.root.querySelector("[data-history-note]"), history.note ?? "");
     this.chart.push(view.curve);
     for (const id of this.hidden) this.chart.show(id, false);
     this.#renderLegend();

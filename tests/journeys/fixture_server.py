@@ -1,4 +1,4 @@
-"""A loopback server with the real templates and static files around made-up views, and a socket that obeys the test.
+"""A loopback server: the real templates and files around made-up views, and a socket that obeys the test.
 
 Run it by hand to look at the pages: ``python -m tests.journeys.fixture_server 8765``.
 """
@@ -11,38 +11,29 @@ import mimetypes
 import os
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
+import django
 import uvicorn
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-
-import django
-
-django.setup()
-
-from django.template.loader import render_to_string
-from django.test import RequestFactory, override_settings
-
-from accounts.models import Portfolio
 from core.clock import utc_now
 from core.events import view_apply
 from portfolio_site.middleware import POLICY
-from tests.journeys.fixture_pages import page_context
+from tests.journeys import fixture_view
 from tests.journeys.fixture_view import change_make, history_make, iso, view_make
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
+django.setup()
 
 STATIC = Path(__file__).resolve().parents[2] / "static"
 
 
 def view_now(**sizes: int) -> dict[str, Any]:
     """A fixture view moved to the present, so that ages on the page are small."""
-    from datetime import datetime
-
-    from tests.journeys import fixture_view
-
     ahead = utc_now() - fixture_view.NOW
 
     def shift(value: Any) -> Any:
@@ -69,6 +60,7 @@ class FixtureServer:
         self.silent = False
         self.close_code = 0
         self.asked: list[str] = []
+        self.connections = 0
         self._sockets: set[Any] = set()
         config = uvicorn.Config(
             self._app,
@@ -106,9 +98,13 @@ class FixtureServer:
         self.view = view_apply(self.view, change)
         self.seq += 1
         if not lost:
-            self._send(
+            self.send(
                 {"type": "change", "epoch": self.epoch, "seq": self.seq, "at": iso(utc_now()), **change}
             )
+
+    def snapshot(self) -> None:
+        """Send the view to every socket unasked, as a hub does when it can read again."""
+        self.send({"type": "snapshot", "epoch": self.epoch, "seq": self.seq, "view": self.view})
 
     def restart(self) -> None:
         """Begin a new epoch, as a restarted hub does."""
@@ -126,7 +122,9 @@ class FixtureServer:
     def _call(self, coroutine: Any) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(5)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message to every socket."""
+
         async def send() -> None:
             for socket in list(self._sockets):
                 await socket({"type": "websocket.send", "text": json.dumps(message)})
@@ -161,25 +159,32 @@ class FixtureServer:
         return 200, "text/html; charset=utf-8", self._page(path, query).encode()
 
     def _page(self, path: str, query: dict[str, str]) -> str:
+        from django.template.loader import render_to_string
+        from django.test import RequestFactory
+
+        from accounts.models import Portfolio
+
         request = RequestFactory().get(path, query)
         request.user = SimpleNamespace(email="alice@example.com", is_authenticated=True)
         if "theme" in query:
             request.COOKIES["theme"] = query["theme"]
+        name = self.view["portfolio"]["name"]
         portfolio = Portfolio(
-            pk=1,
-            name=self.view["portfolio"]["name"],
-            world="replay:alpha_arena",
-            policy="perp",
-            risk_profile="balanced",
+            pk=1, name=name, world="replay:alpha_arena", policy="perp", risk_profile="balanced"
         )
-        others = [portfolio, Portfolio(pk=2, name="Wallets, spot")]
-        with override_settings(ROOT_URLCONF="tests.journeys.fixture_pages"):
-            template, context = page_context(path, self.view, portfolio)
-            shared = {"portfolio": portfolio, "portfolios": others}
-            return render_to_string(template, {**shared, **context}, request=request)
+        page = "traders" if path.endswith("/traders/") else "portfolio"
+        context = {
+            "portfolio": portfolio,
+            "portfolios": [portfolio, Portfolio(pk=2, name="Wallets, spot")],
+            "nav": page,
+            "view": self.view,
+            "live": True,
+        }
+        return render_to_string(f"dashboard/{page}.html", context, request=request)
 
     async def _socket(self, receive: Any, send: Any) -> None:
         await receive()
+        self.connections += 1
         if not self.accepting:
             return await send({"type": "websocket.close"})
         await send({"type": "websocket.accept"})

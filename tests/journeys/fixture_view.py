@@ -224,7 +224,7 @@ def _position(random: Random, number: int, people: list[dict[str, Any]]) -> dict
 def _slices(
     random: Random, quantity: Decimal, entry: Decimal, mark: Decimal, holders: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Split a position into signed parts that sum to it exactly; with three or more, one stands against the rest."""
+    """Split a position into signed parts that sum to it exactly; of three or more, one stands against."""
     weights = [Decimal(str(round(random.uniform(0.4, 1.4), 3))) for _ in holders]
     if len(weights) >= 3:
         weights[-1] = -weights[-1] / 4
@@ -361,7 +361,7 @@ def history_make(*, view: dict[str, Any], points: int = 400, seed: int = 7) -> d
 
 
 def change_make(*, view: dict[str, Any], count: int, seed: int) -> dict[str, Any]:
-    """Return a change as prices move: `count` positions, key figures, capital, curve and every trader's card."""
+    """Return a change as prices move: `count` positions, key figures, curve and every trader's card."""
     random = Random(seed)
     touched = random.sample(sorted(view["positions"]), k=min(count, len(view["positions"])))
     positions = {}

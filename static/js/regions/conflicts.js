@@ -32,7 +32,7 @@ function why(conflict, view) {
   const overruled = conflict.holders.filter((holder) => !holder.counted).map((holder) => traderName(view, holder.follow_id));
   const parts = [conflict.kind === "opposed" ? "opposed sides" : "same side", `rule: ${conflict.rule}`];
   if (overruled.length) parts.push(`${overruled.join(" and ")} overruled`);
-  if (conflict.capped_reason) parts.push(conflict.capped_reason);
+  if (conflict.capped_reason) parts.push(`limit: ${conflict.capped_reason}`);
   return `${sentence(parts.join(", "))}.`;
 }
 

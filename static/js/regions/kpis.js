@@ -24,7 +24,7 @@ export function renderKpis({ kpis, portfolio, capital }) {
   setTick(at("kpi-equity"), kpis.equity, usd(kpis.equity));
   setText(at("kpi-equity-note"), known(kpis.peak_equity) ? `Peak ${usd(kpis.peak_equity)}${kpis.peak_at ? ` on ${day(kpis.peak_at)}` : ""}` : "");
   fillResult("kpi-day", kpis.day_pnl, kpis.day_pnl_pct, "since 00:00");
-  fillResult("kpi-total", kpis.total_pnl, kpis.total_pnl_pct, portfolio.start_at ? `since ${day(portfolio.start_at)}` : "since the start");
+  fillResult("kpi-total", kpis.total_pnl, kpis.total_pnl_pct, portfolio.start_at && !portfolio.world?.startsWith("replay") ? `since ${day(portfolio.start_at)}` : "since the start");
   setText(at("kpi-win"), percent(kpis.win_rate_pct, 1));
   setText(at("kpi-win-note"), kpis.closed_count ? `of ${kpis.closed_count} closed` : "nothing closed yet");
   setTick(at("kpi-exposure"), kpis.exposure_pct, percent(kpis.exposure_pct, 1));

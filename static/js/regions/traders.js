@@ -35,6 +35,7 @@ function fillRow({ root, slots }, trader, view) {
   const failing = known(trader.error_rate_pct) && Number(trader.error_rate_pct) > 0;
   setText(slots.errors, failing ? `${percent(trader.error_rate_pct, 1)} of reads failed` : "");
   setText(slots.note, trader.note ?? "");
+  setAttribute(slots.note, "title", trader.note || null);
   setText(slots.weight, percent(trader.weight_pct));
   setText(slots.assigned, usd(trader.assigned, 0));
   setText(slots.equity, usd(trader.equity, 0));
