@@ -19,13 +19,16 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.models import Portfolio
+from accounts.reading import consistent_read
 from allocation.locks import capital_lock
 from allocation.models import Follow, FollowLeg
+from core.errors import BooksDiffer
 from engine.act import CYCLE_EVERY, Acted, Superseded, plan_act
 from engine.decisions import DecisionNote, decision_store
 from engine.domain.copy import copy_plan
 from engine.gather import cycle_gather
 from engine.models import CycleState
+from engine.order_life import portfolio_halt
 from execution.orders import order_cancel
 from markets.models import World
 from positions.models import ConflictRecord, Position
@@ -46,6 +49,9 @@ def cycle_run(*, portfolio_id: int, now: datetime) -> Acted | None:
         except Superseded as news:
             logger.info("copy cycle starts over: %s", news)
             continue
+        except BooksDiffer as difference:
+            _stop(portfolio_id=portfolio_id, difference=difference, now=now)
+            return None
         for order_id in acted.cancel_ids if acted else ():
             order_cancel(order_id=order_id, now=now, why="Its target changed")
         return acted
@@ -53,6 +59,15 @@ def cycle_run(*, portfolio_id: int, now: datetime) -> Acted | None:
         wanted_at=now, wanted_why="the books kept moving"
     )
     return None
+
+
+def _stop(*, portfolio_id: int, difference: BooksDiffer, now: datetime) -> None:
+    """Two records of the same thing differ: decide nothing on them, halt, and tell a person."""
+    logger.error("copy cycle of portfolio %s stopped: %s", portfolio_id, difference)
+    CycleState.objects.filter(portfolio_id=portfolio_id).update(
+        error=str(difference)[:300], next_at=now + CYCLE_EVERY, wanted_at=None
+    )
+    portfolio_halt(portfolio_id=portfolio_id, why=str(difference), now=now)
 
 
 def _attempt(*, portfolio_id: int, now: datetime) -> Acted | None:
@@ -68,7 +83,8 @@ def _attempt(*, portfolio_id: int, now: datetime) -> Acted | None:
     if cycle.run != world.run:
         _run_begin(portfolio=cycle.portfolio, world=world, now=now)
         cycle.refresh_from_db()
-    gathered = cycle_gather(portfolio=cycle.portfolio, world=world, cycle=cycle, now=now)
+    with consistent_read():
+        gathered = cycle_gather(portfolio=cycle.portfolio, world=world, cycle=cycle, now=now)
     plan = copy_plan(inputs=gathered.inputs)
     return plan_act(plan=plan, gathered=gathered)
 

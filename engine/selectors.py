@@ -7,6 +7,7 @@ Decimals are strings, times ISO-8601 UTC; its shape is described in ``docs/live-
 from __future__ import annotations
 
 from accounts.models import Portfolio
+from accounts.reading import consistent_read
 from core.clock import utc_now
 from core.events import PortfolioView
 from engine import view_books, view_traders
@@ -15,7 +16,8 @@ from engine.view_context import ViewContext, context_read
 
 def portfolio_view(*, portfolio: Portfolio) -> PortfolioView:
     """Return the whole view of a portfolio that was fetched through its owner."""
-    context = context_read(portfolio=portfolio, now=utc_now())
+    with consistent_read():
+        context = context_read(portfolio=portfolio, now=utc_now())
     return view_build(context=context)
 
 
