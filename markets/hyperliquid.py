@@ -7,7 +7,7 @@ Sources: Hyperliquid docs, "Info endpoint", "Perpetuals", "Spot", "Rate limits a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -60,16 +60,28 @@ class InfoClient:
         )
         self._exchange: Any = None
 
-    async def ask(self, request: Mapping[str, Any], answer: type[T], *, max_wait_s: float) -> T:
+    async def pay(self, requests: Iterable[str], *, max_wait_s: float) -> None:
+        """Wait for room for several requests at once, named by their types; ask them ``paid`` then.
+
+        :raises BudgetExhausted: no room in time
+        :raises RetryLater: the budget cannot be reached
+        """
+        await self.budget.take(sum(map(weight_of, requests)), max_wait_s=max_wait_s)
+
+    async def ask(
+        self, request: Mapping[str, Any], answer: type[T], *, max_wait_s: float, paid: bool = False
+    ) -> T:
         """Send one request and return its answer decoded as ``answer``.
 
         :param max_wait_s: longest wait for room in the budget
+        :param paid: room was made before with :meth:`pay`
         :raises BudgetExhausted: no room in time; nothing was sent
         :raises RateLimited: the venue asked for a pause
         :raises BadAnswer: the answer is not what it should be: half a body, another type, a web page
         :raises RetryLater: no answer, or the budget cannot be reached
         """
-        await self.budget.take(WEIGHTS.get(request["type"], DEFAULT_WEIGHT), max_wait_s=max_wait_s)
+        if not paid:
+            await self.pay([request["type"]], max_wait_s=max_wait_s)
         text = await self._post(request)
         try:
             return msgspec.json.decode(text, type=answer)
@@ -101,6 +113,11 @@ class InfoClient:
         if not isinstance(text, str):
             raise BadAnswer(f"Hyperliquid's {request['type']} came as {type(text).__name__}, not as text")
         return text
+
+
+def weight_of(request: str) -> int:
+    """Return what a request of this type costs of the venue's 1,200 a minute."""
+    return WEIGHTS.get(request, DEFAULT_WEIGHT)
 
 
 def instruments_from_meta(meta: Meta, *, source_note: str) -> list[InstrumentRecord]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -52,13 +52,19 @@ def reads_cached(*, kind: str, keys: Sequence[str], now: datetime) -> dict[str, 
     return found
 
 
-def read_cache(*, kind: str, result: ReadResult) -> None:
-    """Keep a good read for ``POSITION_CACHE_SECONDS`` from the moment it was asked for."""
-    if result.read is None or result.from_cache or not settings.POSITION_CACHE_SECONDS:
+def reads_cache(*, results: Iterable[tuple[str, ReadResult]]) -> None:
+    """Keep good reads, each with its trader's kind, for ``POSITION_CACHE_SECONDS``."""
+    kept_s = settings.POSITION_CACHE_SECONDS
+    fresh = [(kind, result) for kind, result in results if result.read is not None and not result.from_cache]
+    if not fresh or not kept_s:
         return
-    entry = msgspec.json.encode(_Entry(asked_at=result.asked_at, read=read_dump(result.read)))
     try:
-        _redis().set(_name(kind, result.key), entry, ex=settings.POSITION_CACHE_SECONDS)
+        with _redis().pipeline(transaction=False) as pipeline:
+            for kind, result in fresh:
+                read = read_dump(result.read) if result.read else {}
+                entry = msgspec.json.encode(_Entry(asked_at=result.asked_at, read=read))
+                pipeline.set(_name(kind, result.key), entry, ex=kept_s)
+            pipeline.execute()
     except redis.RedisError as error:
         log.warning("position_cache_unreachable", error=str(error))
 

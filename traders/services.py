@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
 
 from core.clock import WorldTime
 from core.errors import InputError, RetryLater
 from core.types import TraderKind
 from markets.models import LIVE
 from markets.services import world_ensure
-from traders.cache import history_cache, history_cached, read_cache, reads_cached
+from traders.cache import history_cache, history_cached, reads_cache, reads_cached
 from traders.domain.quarantine import read_flaw
 from traders.domain.reads import ReadResult, RecentPnl, TraderPosition
 from traders.models import Trader
@@ -161,13 +163,14 @@ def catalogue() -> tuple[TraderIdentity, ...]:
 
 def trader_sync_pause(*, trader_ids: Sequence[int]) -> int:
     """Stop syncing traders that nobody follows any more; return how many."""
-    return Trader.objects.filter(pk__in=trader_ids).update(status=Trader.Status.PAUSED)
+    return _change(Trader.objects.filter(pk__in=trader_ids), status=Trader.Status.PAUSED)
 
 
 def trader_sync_resume(*, trader_ids: Sequence[int], now: datetime) -> int:
     """Sync paused traders again, due at once; return how many were paused."""
     paused = Trader.objects.filter(pk__in=trader_ids, status=Trader.Status.PAUSED)
-    return paused.update(
+    return _change(
+        paused,
         status=Trader.Status.ACTIVE,
         next_sync_at=now,
         due_at=None,
@@ -181,17 +184,21 @@ def trader_sync_resume(*, trader_ids: Sequence[int], now: datetime) -> int:
 
 def trader_wake(*, trader_ids: Sequence[int], now: datetime) -> int:
     """Make traders due at once; return how many. Failing ones keep their pause, paused ones stay so."""
-    return (
-        Trader.objects.filter(pk__in=trader_ids, failures_in_row=0)
-        .exclude(status=Trader.Status.PAUSED)
-        .update(next_sync_at=now)
-    )
+    rows = Trader.objects.filter(pk__in=trader_ids, failures_in_row=0).exclude(status=Trader.Status.PAUSED)
+    return _change(rows, next_sync_at=now)
 
 
 def trader_wake_recorded(*, world: str, keys: Sequence[str], now: datetime) -> int:
     """Make recorded traders of a replay due at once, because their record changes; return how many."""
     rows = Trader.objects.filter(kind=TraderKind.REPLAY, world=world, key__in=keys)
-    return rows.exclude(status=Trader.Status.PAUSED).update(next_sync_at=now)
+    return _change(rows.exclude(status=Trader.Status.PAUSED), next_sync_at=now)
+
+
+def _change(rows: QuerySet[Trader], **columns: Any) -> int:
+    """Change traders, locked by id first so that it never waits crosswise with the storing of looks."""
+    with transaction.atomic():
+        locked = rows.order_by("pk").select_for_update().values("pk")
+        return Trader.objects.filter(pk__in=locked).update(**columns)
 
 
 def _wallet_identity(key: str) -> TraderIdentity:
@@ -225,7 +232,7 @@ def _read_once(identity: TraderIdentity, *, clock: WorldTime, now: datetime) -> 
     if result.read is not None and (flaw := read_flaw(read=result.read)):
         raise RetryLater(f"{identity.name} gave an answer that cannot be ({flaw}). Try again in a minute.")
     if source.networked:
-        read_cache(kind=identity.kind, result=result)
+        reads_cache(results=[(identity.kind, result)])
     return result
 
 

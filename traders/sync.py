@@ -9,10 +9,11 @@ from __future__ import annotations
 import random
 from asyncio import Task
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.db import connection
 
@@ -20,12 +21,15 @@ from core.clock import SYSTEM_CLOCK, Clock, WorldTime
 from core.errors import NotFound
 from core.types import TraderKind
 from markets.selectors import instrument_codes, world_clock
-from traders.cache import read_cache, reads_cached
+from traders.cache import reads_cache, reads_cached
 from traders.claims import ClaimedTrader, traders_claim
 from traders.domain.reads import FailureKind, ReadFailure, ReadResult
+from traders.models import Trader
 from traders.reading import ReadLoop, read_loop
-from traders.storing import JudgeContext, Stored, result_store
+from traders.sources.base import TraderSource
+from traders.storing import Look, Stored, looks_store
 
+log = structlog.get_logger(__name__)
 IN_FLIGHT_MAX = 64  # traders being read at once by one call
 CLAIM_EVERY_S = 0.25
 CLAIM_MARGIN_S = 30.0  # a claim outlives the call's deadline by this much
@@ -117,8 +121,7 @@ class _SyncRun:
                 remaining_s = self._deadline_s - self._elapsed_s()
                 if remaining_s <= 0:
                     return self._outcome
-                for task in self._loop.finished(timeout_s=min(CLAIM_EVERY_S, remaining_s)):
-                    self._collect(task)
+                self._collect(self._loop.finished(timeout_s=min(CLAIM_EVERY_S, remaining_s)))
         finally:
             self._give_up()
 
@@ -176,30 +179,56 @@ class _SyncRun:
                 self._worlds[name] = None
         return self._worlds[name]
 
-    def _collect(self, task: Task[list[ReadResult]]) -> None:
-        members = self._under_way.pop(task)
-        self._in_flight -= len(members)
-        self._store(members, task.result())
+    def _collect(self, tasks: Iterable[Task[list[ReadResult]]]) -> None:
+        """Store what these reads brought, together."""
+        members: list[ClaimedTrader] = []
+        results: list[ReadResult] = []
+        for task in tasks:
+            batch = self._under_way.pop(task)
+            self._in_flight -= len(batch)
+            members += batch
+            results += self._results(task, batch)
+        self._store(members, results)
+
+    def _results(self, task: Task[list[ReadResult]], batch: Sequence[ClaimedTrader]) -> list[ReadResult]:
+        """Return what a read brought; a fault in the source is these traders' failure, not everybody's."""
+        error = task.exception()
+        if error is None:
+            return task.result()
+        keys = [claimed.trader.key for claimed in batch]
+        log.error("trader_source_fault", keys=keys, exc_info=error)
+        failure = ReadFailure(FailureKind.FAILED, f"fault in the source: {type(error).__name__}: {error}")
+        return [ReadResult(key=key, asked_at=self._now(), failure=failure) for key in keys]
 
     def _store(self, members: Sequence[ClaimedTrader], results: Sequence[ReadResult]) -> None:
-        changed = []
-        for claimed, result in zip(members, results, strict=True):
-            trader = claimed.trader
-            source = self._loop.source(TraderKind(trader.kind))
-            context = JudgeContext(
-                now=self._now(),
-                authoritative=source.authoritative,
-                known_codes=None if source.authoritative else self._known_codes(),
-                chance=self._chance(),
-            )
-            stored = result_store(claimed=claimed, result=result, context=context)
+        if not members:
+            return
+        looks = [self._look(claimed, result) for claimed, result in zip(members, results, strict=True)]
+        changed, fresh = [], []
+        for look, stored in zip(looks, looks_store(looks=looks), strict=True):
+            trader = look.claimed.trader
             self._outcome.add(trader.pk, stored)
-            if source.networked and stored in {Stored.SYNCED, Stored.CHANGED}:
-                read_cache(kind=trader.kind, result=result)
+            if stored in {Stored.SYNCED, Stored.CHANGED} and self._source(trader).networked:
+                fresh.append((trader.kind, look.result))
             if stored is Stored.CHANGED:
                 changed.append(trader.pk)
+        reads_cache(results=fresh)
         if changed and self._on_changed:
             self._on_changed(changed)
+
+    def _look(self, claimed: ClaimedTrader, result: ReadResult) -> Look:
+        authoritative = self._source(claimed.trader).authoritative
+        return Look(
+            claimed=claimed,
+            result=result,
+            now=self._now(),
+            authoritative=authoritative,
+            known_codes=None if authoritative else self._known_codes(),
+            chance=self._chance(),
+        )
+
+    def _source(self, trader: Trader) -> TraderSource:
+        return self._loop.source(TraderKind(trader.kind))
 
     def _known_codes(self) -> frozenset[str]:
         if self._codes is None:
@@ -209,16 +238,11 @@ class _SyncRun:
     def _give_up(self) -> None:
         """Cancel what did not end in time; it counts as failed and is tried again after a pause."""
         self._loop.abandon()
+        self._collect([task for task in self._under_way if task.done() and not task.cancelled()])
         failure = ReadFailure(FailureKind.FAILED, f"no answer within {self._deadline_s:g} s")
-        for task, members in list(self._under_way.items()):
-            if task.done() and not task.cancelled() and task.exception() is None:
-                self._collect(task)
-                continue
-            now = self._now()
-            self._store(
-                members,
-                [ReadResult(key=member.trader.key, asked_at=now, failure=failure) for member in members],
-            )
+        members = [member for batch in self._under_way.values() for member in batch]
+        now = self._now()
+        self._store(members, [ReadResult(key=m.trader.key, asked_at=now, failure=failure) for m in members])
         self._under_way.clear()
 
 

@@ -43,6 +43,8 @@ from traders.sources.base import SourceHistory
 from traders.sources.wallet_profiles import WalletProfile, WalletProfiles
 
 T = TypeVar("T")
+PERP_STATE: Final = "clearinghouseState"
+SPOT_STATE: Final = "spotClearinghouseState"
 UNIFIED_MODES: Final = frozenset({"unifiedAccount", "portfolioMargin"})
 MIDS_KEPT_S: Final = 10.0
 HISTORY_WAIT_S: Final = 8.0
@@ -177,9 +179,11 @@ class HyperliquidSource:
         if profile is None:
             profile = await self._discover(key, max_wait_s=max_wait_s)
         prices = self._mids_start(max_wait_s) if profile.spot_tokens else None
+        dexes = ("", *profile.dexes)
+        await self._client.pay([SPOT_STATE, *(PERP_STATE for _ in dexes)], max_wait_s=max_wait_s)
         spot, *perps = await _together(
-            self._ask("spotClearinghouseState", SpotState, max_wait_s, user=key),
-            *(self._perp(key, dex, max_wait_s) for dex in ("", *profile.dexes)),
+            self._client.ask({"type": SPOT_STATE, "user": key}, SpotState, max_wait_s=max_wait_s, paid=True),
+            *(self._perp(key, dex, max_wait_s, paid=True) for dex in dexes),
         )
         tokens = [balance for balance in spot.balances if balance.coin != "USDC" and balance.total != 0]
         values = ZERO
@@ -263,9 +267,9 @@ class HyperliquidSource:
             self._mids_asked_s = loop.time()
         return self._mids
 
-    async def _perp(self, key: str, dex: str, max_wait_s: float) -> PerpState:
-        fields = {"user": key, "dex": dex} if dex else {"user": key}
-        return await self._ask("clearinghouseState", PerpState, max_wait_s, **fields)
+    async def _perp(self, key: str, dex: str, max_wait_s: float, *, paid: bool = False) -> PerpState:
+        request = {"type": PERP_STATE, "user": key} | ({"dex": dex} if dex else {})
+        return await self._client.ask(request, PerpState, max_wait_s=max_wait_s, paid=paid)
 
     async def _ask(self, request: str, answer: type[T], max_wait_s: float, **fields: str) -> T:
         return await self._client.ask({"type": request, **fields}, answer, max_wait_s=max_wait_s)

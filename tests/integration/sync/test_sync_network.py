@@ -12,12 +12,12 @@ from markets.recordings import recording_get
 from markets.services import instruments_ensure
 from tests.integration.sync.conftest import StillClock
 from tests.loopback.running import HyperliquidProcess, perp_state
-from traders.claims import traders_claim
+from traders.claims import ClaimedTrader, traders_claim
 from traders.domain.reads import ReadResult
 from traders.models import QuarantinedRead, SyncAttempt, Trader, TraderSnapshot
 from traders.selectors import sync_error_rates, trader_statuses
 from traders.services import trader_find_or_create, trader_preview, trader_wake
-from traders.storing import JudgeContext, Stored, result_store
+from traders.storing import Look, Stored, looks_store
 from traders.sync import sync_due, sync_prune
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,6 +43,12 @@ def held(trader: Trader) -> dict[str, Decimal]:
 def due_again(at: datetime) -> None:
     """Make every trader due at a moment."""
     Trader.objects.update(next_sync_at=at)
+
+
+def look(claimed: ClaimedTrader, *, at: datetime) -> Look:
+    """Return a look that brought nothing."""
+    result = ReadResult(key=claimed.trader.key, asked_at=at)
+    return Look(claimed=claimed, result=result, now=at, authoritative=True, known_codes=None, chance=0.5)
 
 
 @pytest.fixture
@@ -261,12 +267,8 @@ def test_two_workers_never_sync_the_same_trader(now: datetime) -> None:
     assert [claimed.trader.pk for claimed in lapsed] == [t.pk for t in traders if t.pk % 2 == 1]
 
     # the worker whose claim lapsed stores nothing any more
-    late = result_store(
-        claimed=next(claimed for claimed in first if claimed.trader.pk % 2 == 1),
-        result=ReadResult(key="x", asked_at=now),
-        context=JudgeContext(now=now, authoritative=False, known_codes=None, chance=0.0),
-    )
-    assert late is Stored.LOST
+    late = [claimed for claimed in first if claimed.trader.pk % 2 == 1]
+    assert looks_store(looks=[look(claimed, at=now) for claimed in late]) == [Stored.LOST] * len(late)
     assert SyncAttempt.objects.count() == 0
 
 
@@ -278,9 +280,7 @@ def test_a_wake_during_a_sync_is_not_lost(now: datetime, still: StillClock) -> N
     due_again(now + timedelta(seconds=5))
     (claimed,) = traders_claim(now=now + timedelta(seconds=5), shard=0, shards=1, limit=1, claim_s=30)
     assert trader_wake(trader_ids=[trader.pk], now=woken_at) == 1
-    failed = ReadResult(key="grok-4", asked_at=now)
-    context = JudgeContext(now=now + timedelta(seconds=6), authoritative=True, known_codes=None, chance=0.5)
-    assert result_store(claimed=claimed, result=failed, context=context) is Stored.FAILED
+    assert looks_store(looks=[look(claimed, at=now + timedelta(seconds=6))]) == [Stored.FAILED]
     trader.refresh_from_db()
     assert trader.next_sync_at == woken_at
 
