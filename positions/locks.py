@@ -1,8 +1,10 @@
-"""Row locks of positions. Capital row first, then orders, then these (see ``allocation.locks``)."""
+"""Row locks of positions, after capital and orders (see ``allocation.locks``); valuations come last."""
 
 from __future__ import annotations
 
-from positions.models import Position
+from collections.abc import Iterable
+
+from positions.models import Position, Valuation
 
 
 def position_lock(*, portfolio_id: int, underlying: str) -> Position | None:
@@ -21,3 +23,9 @@ def positions_lock(*, portfolio_id: int) -> list[Position]:
     return list(
         positions.filter(portfolio_id=portfolio_id).exclude(status=Position.Status.CLOSED).order_by("pk")
     )
+
+
+def valuations_lock(*, portfolio_ids: Iterable[int]) -> dict[int, Valuation]:
+    """Lock and return the stored valuations of portfolios, in the order of their ids."""
+    rows = Valuation.objects.select_for_update(of=("self",)).filter(pk__in=list(portfolio_ids)).order_by("pk")
+    return {row.pk: row for row in rows}

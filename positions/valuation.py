@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
+from django.db import transaction
 from django.db.models import F, FilteredRelation, Q
 
 from accounts.models import Portfolio
@@ -21,6 +22,7 @@ from core.types import Policy
 from markets.models import Mark, World
 from positions.domain.margin import LiquidationPlan, PerpHolding, liquidation_plan, liquidation_price
 from positions.domain.worth import HeldAtMark, Worth, worth_of
+from positions.locks import valuations_lock
 from positions.models import EquityPoint, Position, Valuation
 
 __all__ = ["BooksAtMark", "books_at_marks", "liquidation_check", "liquidation_price", "portfolio_equity",
@@ -54,21 +56,21 @@ class BooksAtMark:
 
 def books_at_marks(*, portfolio_ids: Iterable[int]) -> list[BooksAtMark]:
     """Read accounts with their open positions in one statement, and price them; ordered by portfolio."""
-    accounts: dict[int, dict[str, object]] = {}
-    held: dict[int, list[dict[str, object]]] = {}
+    accounts: dict[int, dict[str, Any]] = {}
+    held: dict[int, list[dict[str, Any]]] = {}
     for row in _book_rows(portfolio_ids):
         accounts[row["portfolio_id"]] = row
         if row["code"] is not None:
             held.setdefault(row["portfolio_id"], []).append(row)
-    marks = _marks_for(rows for rows in held.values())
+    marks = _marks_for(held.values())
     return [_books(row, held.get(portfolio_id, []), marks) for portfolio_id, row in accounts.items()]
 
 
-def _book_rows(portfolio_ids: Iterable[int]) -> Iterable[dict]:
+def _book_rows(portfolio_ids: Iterable[int]) -> list[dict[str, Any]]:
     open_positions = FilteredRelation(
         "portfolio__positions", condition=~Q(portfolio__positions__status=Position.Status.CLOSED)
     )
-    return (
+    rows = (
         CapitalAccount.objects.filter(pk__in=list(portfolio_ids))
         .annotate(held=open_positions)
         .order_by("portfolio_id", "held__id")
@@ -88,9 +90,10 @@ def _book_rows(portfolio_ids: Iterable[int]) -> Iterable[dict]:
             max_leverage=F("held__instrument__max_leverage"),
         )
     )
+    return [dict(row) for row in rows]
 
 
-def _marks_for(groups: Iterable[list[dict]]) -> dict[tuple[str, str], Decimal]:
+def _marks_for(groups: Iterable[list[dict[str, Any]]]) -> dict[tuple[str, str], Decimal]:
     wanted = {(row["world"], row["code"]) for rows in groups for row in rows}
     marks = Mark.objects.filter(
         world_id__in={world for world, _ in wanted}, instrument_id__in={code for _, code in wanted}
@@ -100,7 +103,9 @@ def _marks_for(groups: Iterable[list[dict]]) -> dict[tuple[str, str], Decimal]:
     }
 
 
-def _books(account: dict, rows: Sequence[dict], marks: Mapping[tuple[str, str], Decimal]) -> BooksAtMark:
+def _books(
+    account: dict[str, Any], rows: Sequence[dict[str, Any]], marks: Mapping[tuple[str, str], Decimal]
+) -> BooksAtMark:
     priced = [row for row in rows if (row["world"], row["code"]) in marks]
     return BooksAtMark(
         portfolio_id=account["portfolio_id"],
@@ -161,24 +166,28 @@ def liquidation_check(*, portfolio_id: int) -> LiquidationPlan:
     return liquidation_plan(equity=books.worth.equity, holdings=perps)
 
 
+@transaction.atomic
 def valuations_update(*, portfolio_ids: Iterable[int], now: datetime, filled: bool = False) -> list[int]:
     """Value portfolios and store it; return the ids of those that could not be valued for want of a mark.
 
     A point is added to the equity curve when the last is 10 s of wall time old, when something was filled,
     and at the start of a run. A new UTC day of the world begins the day's result anew; a new run of a replay
-    begins day and peak anew.
+    begins day and peak anew. Valuations of one portfolio follow each other, so a peak is never lost.
 
     :param filled: the portfolios' fills moved their books, so a point is wanted now
     """
+    portfolio_ids = sorted(portfolio_ids)
+    known = valuations_lock(portfolio_ids=portfolio_ids)
     books = books_at_marks(portfolio_ids=portfolio_ids)
     worlds = World.objects.in_bulk({one.world for one in books if one.world})
-    known = Valuation.objects.in_bulk([one.portfolio_id for one in books])
     rows = [
         _valuation(one, known.get(one.portfolio_id), worlds.get(one.world), now)
         for one in books
         if not one.unpriced
     ]
-    _points_add(rows=[row for row in rows if _point_due(row, known.get(row.portfolio_id), now, filled)], now=now)
+    _points_add(
+        rows=[row for row in rows if _point_due(row, known.get(row.portfolio_id), now, filled)], now=now
+    )
     Valuation.objects.bulk_create(
         rows,
         update_conflicts=True,
@@ -201,24 +210,25 @@ def _valuation(one: BooksAtMark, before: Valuation | None, world: World | None, 
         run=run,
         at=now,
         world_at=world_at,
+        point_at=before.point_at if before else None,
+        day_start_at=world_at,
+        day_start_equity=equity,
+        day_start_unit_value=unit_value,
+        day_start_deposits_net=one.deposits_net,
+        peak_unit_value=unit_value,
+        peak_equity=equity,
+        peak_at=world_at,
     )
-    fresh = before is None or before.at is None or before.run != run
-    new_day = fresh or before is None or _day(before.day_start_at) != _day(world_at)
-    if new_day or before is None:
-        row.day_start_at, row.day_start_equity = world_at, equity
-        row.day_start_unit_value, row.day_start_deposits_net = unit_value, one.deposits_net
-    else:
+    if before is None or before.at is None or before.run != run:
+        return row
+    if _day(before.day_start_at) == _day(world_at):
         row.day_start_at, row.day_start_equity = before.day_start_at, before.day_start_equity
         row.day_start_unit_value = before.day_start_unit_value
         row.day_start_deposits_net = before.day_start_deposits_net
-    if fresh or before is None or unit_value >= before.peak_unit_value:
-        row.peak_unit_value, row.peak_at = unit_value, world_at
-    else:
+    if before.peak_unit_value > unit_value:
         row.peak_unit_value, row.peak_at = before.peak_unit_value, before.peak_at
-    # The peak in money is the peak of a unit times the units of today, so that flows don't move the drawdown.
-    row.peak_equity = (
-        (row.peak_unit_value * one.units).quantize(equity) if row.peak_at != world_at else equity
-    )
+        # The peak of a unit times today's units, so that flows don't move the drawdown.
+        row.peak_equity = to_money(row.peak_unit_value * one.units)
     return row
 
 
@@ -242,7 +252,7 @@ def _points_add(*, rows: Sequence[Valuation], now: datetime) -> None:
                 portfolio_id=row.portfolio_id,
                 run=row.run,
                 at=now,
-                world_at=row.world_at,
+                world_at=row.world_at or now,
                 equity=row.equity,
                 unit_value=row.unit_value,
             )
