@@ -1,4 +1,4 @@
-"""Proof of the capital account: each check is one statement that returns what differs, and nothing when all is well.
+"""Proof of the capital account: each check is one statement returning what differs, nothing when all is well.
 
 ``positions.audit`` runs the checks of all packages over one snapshot of the database.
 """
@@ -45,7 +45,7 @@ def checks_run(
 ) -> list[Finding]:
     """Run checks on the current connection.
 
-    :param settled_before: wall time; what happened after it may still be on its way into the books (None: nothing)
+    :param settled_before: wall time; what happened after it may still be on its way (None: nothing)
     """
     findings: list[Finding] = []
     values = {"portfolio_id": portfolio_id, "settled_before": settled_before}
@@ -71,7 +71,7 @@ def account_check(*, kind: str, column: str, total: str, what: str, joins: str =
 
 def _ledger(what: str, where: str = "true") -> str:
     return (
-        f"coalesce((SELECT sum({what}) FROM allocation_ledgerentry AS entry "
+        f"coalesce((SELECT sum({what}) FROM allocation_ledgerentry AS entry "  # noqa: S608 - constants
         f"WHERE entry.portfolio_id = account.portfolio_id AND {where}), 0)"
     )
 

@@ -22,7 +22,8 @@ EXECUTION_CHECKS: Final = (
     Check(
         "order_fees_are_its_fills",
         f"""
-        SELECT o.portfolio_id, coalesce(sum(fill.fee), 0), o.fees, 'fees of order ' || o.id || ' against its fills'
+        SELECT o.portfolio_id, coalesce(sum(fill.fee), 0), o.fees,
+               'fees of order ' || o.id || ' against its fills'
         FROM execution_order AS o LEFT JOIN execution_fill AS fill ON fill.order_id = o.id
         WHERE {_OF_PORTFOLIO}
         GROUP BY o.id HAVING coalesce(sum(fill.fee), 0) <> o.fees
@@ -43,7 +44,9 @@ EXECUTION_CHECKS: Final = (
         "paper_fill_is_booked",
         f"""
         SELECT o.portfolio_id, made.quantity, coalesce(fill.quantity, 0),
-               'fill ' || made.id || ' of the paper venue for order ' || o.id || ' against our books'
+               'fill ' || made.id || ' of the paper venue for order ' || o.id || ' at ' || made.price
+               || ', fee ' || made.fee || ', against our books: '
+               || coalesce('at ' || fill.price || ', fee ' || fill.fee, 'nothing')
         FROM execution_paperfill AS made
         JOIN execution_paperorder AS paper ON paper.id = made.paper_order_id
         JOIN execution_order AS o ON o.client_order_id = paper.client_order_id
@@ -84,7 +87,8 @@ EXECUTION_CHECKS: Final = (
         LEFT JOIN (
             SELECT paper.account, paper.instrument_code,
                    sum(CASE paper.side WHEN 'BUY' THEN fill.quantity ELSE -fill.quantity END) AS quantity
-            FROM execution_paperfill AS fill JOIN execution_paperorder AS paper ON paper.id = fill.paper_order_id
+            FROM execution_paperfill AS fill
+            JOIN execution_paperorder AS paper ON paper.id = fill.paper_order_id
             GROUP BY paper.account, paper.instrument_code
         ) AS made USING (account, instrument_code)
         WHERE coalesce(made.quantity, 0) <> held.quantity

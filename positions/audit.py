@@ -16,27 +16,30 @@ from execution.audit import EXECUTION_CHECKS
 
 __all__ = ["Finding", "books_audit"]
 
-SETTLING: Final = timedelta(seconds=60)  # while trading goes on, a venue's fill may take this long into our books
+SETTLING: Final = timedelta(
+    seconds=60
+)  # while trading goes on, a venue's fill may take this long into our books
 
 _OF_PORTFOLIO: Final = "(%(portfolio_id)s::bigint IS NULL OR p.portfolio_id = %(portfolio_id)s)"
 
 
 def _positions(what: str, where: str = "true") -> str:
     return (
-        f"coalesce((SELECT sum({what}) FROM positions_position AS p "
+        f"coalesce((SELECT sum({what}) FROM positions_position AS p "  # noqa: S608 - constants
         f"WHERE p.portfolio_id = account.portfolio_id AND {where}), 0)"
     )
 
 
 def _ledger(kinds: str) -> str:
     return (
-        "coalesce((SELECT sum(entry.amount) FROM allocation_ledgerentry AS entry "
+        "coalesce((SELECT sum(entry.amount) FROM allocation_ledgerentry AS entry "  # noqa: S608 - constants
         f"WHERE entry.portfolio_id = account.portfolio_id AND entry.kind IN ({kinds})), 0)"
     )
 
 
 _ORDERS_HOLD: Final = (
-    "coalesce((SELECT sum(o.committed) FROM execution_order AS o WHERE o.portfolio_id = account.portfolio_id), 0)"
+    "coalesce((SELECT sum(o.committed) FROM execution_order AS o "
+    "WHERE o.portfolio_id = account.portfolio_id), 0)"
 )
 
 _MONEY_CHECKS: Final = (
@@ -148,7 +151,9 @@ _BOOK_CHECKS: Final = (
     Check(
         "fill_is_distributed",
         f"""
-        SELECT p.portfolio_id, p.quantity * p.sign, p.booked, 'fill ' || p.id || ' against the slices it went to'
+        SELECT p.portfolio_id, p.quantity * p.sign, p.booked,
+               'fill ' || p.id || ' at ' || p.price || ', fee ' || p.fee
+               || ', against the slices it went to, worth ' || p.notional || ', fees ' || p.fees
         FROM (
             SELECT fill.id, o.portfolio_id, fill.quantity, fill.price, fill.fee,
                    CASE o.side WHEN 'BUY' THEN 1 ELSE -1 END AS sign,
@@ -179,7 +184,9 @@ _BOOK_CHECKS: Final = (
     Check(
         "open_position_holds_something",
         f"""
-        SELECT p.portfolio_id, 0, p.quantity, 'position ' || p.id || ' (' || p.underlying || ') is ' || p.status
+        SELECT p.portfolio_id, coalesce(sum(abs(s.quantity)), 0), abs(p.quantity),
+               'position ' || p.id || ' (' || p.underlying || ') is ' || p.status
+               || '; what its slices hold against it'
         FROM positions_position AS p LEFT JOIN positions_positionslice AS s ON s.position_id = p.id
         WHERE {_OF_PORTFOLIO}
         GROUP BY p.id
