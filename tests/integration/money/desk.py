@@ -142,7 +142,10 @@ def desk_open(*, policy: str = "perp", cash: str = "10000", name: str = "Desk", 
     follows = []
     for place in range(1, traders + 1):
         trader, _ = Trader.objects.get_or_create(
-            kind="replay", key=f"desk-{place}", world=WORLD, defaults={"name": f"T{place}", "monogram": f"T{place}"}
+            kind="replay",
+            key=f"desk-{place}",
+            world=WORLD,
+            defaults={"name": f"T{place}", "monogram": f"T{place}"},
         )
         weight = (D(1) / traders).quantize(D("0.0001"))
         if place == traders:

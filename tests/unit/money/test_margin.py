@@ -64,7 +64,9 @@ def test_liquidation_prices_by_hand() -> None:
     st.decimals(min_value="1", max_value="1000000", places=2),
     st.integers(min_value=1, max_value=50),
 )
-def test_at_the_liquidation_price_equity_meets_maintenance(quantity: D, mark: D, equity: D, leverage: int) -> None:
+def test_at_the_liquidation_price_equity_meets_maintenance(
+    quantity: D, mark: D, equity: D, leverage: int
+) -> None:
     """The price solves the equation it is defined by."""
     price = liquidation_price(quantity=quantity, mark=mark, equity=equity, max_leverage=leverage)
     assume(price is not None and price > D("0.000001"))
@@ -77,7 +79,9 @@ def test_at_the_liquidation_price_equity_meets_maintenance(quantity: D, mark: D,
 def test_funding_by_hand() -> None:
     """Long 0.5 BTC at 100,000, 0.00125 % an hour, 8 h: pays 5.00; a short of the same receives it."""
     rate = D("0.0000125")
-    assert funding_payments(slices=[D("0.5")], mark=D(100000), rate_hourly=rate, hours=8) == [D("-5.00000000")]
+    assert funding_payments(slices=[D("0.5")], mark=D(100000), rate_hourly=rate, hours=8) == [
+        D("-5.00000000")
+    ]
     paid = funding_payments(slices=[D("0.8"), D("-0.3")], mark=D(100000), rate_hourly=rate, hours=8)
     assert paid == [D("-8.00000000"), D("3.00000000")]
     assert sum(paid) == D("-5")

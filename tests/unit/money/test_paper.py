@@ -29,7 +29,7 @@ def match(side: str, remaining: str, limit: str, mark: str = "100000", **kw: obj
 
 
 def test_a_small_buy_pays_spread_slippage_and_fee() -> None:
-    """EXE-5: touch 100,010; 1,000.10 of 10,000 depth slips 0.2 bps to 100,012.0002, up to the next integer."""
+    """EXE-5: touch 100,010; 1,000.10 of 10,000 depth slips 0.2 bps to 100,012.0002, rounded up."""
     assert match("BUY", "0.01", "100100") == PaperMatch(D("0.01"), D("100013"), D("0.45005850"))
 
 

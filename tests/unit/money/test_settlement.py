@@ -33,7 +33,9 @@ def test_spot_sale_with_a_gain() -> None:
     before = Book(D(2), D(20))
     after = fill_apply(book=before, quantity=D(-1), notional=D(-12))
     assert after.realized == 2
-    assert spot_settle(order_committed=D(0), before=before, after=after, notional=D(-12), fee=D("0.084")) == Settlement(
+    assert spot_settle(
+        order_committed=D(0), before=before, after=after, notional=D(-12), fee=D("0.084")
+    ) == Settlement(
         order_committed=D(0),
         margin=D(0),
         free=D("11.916"),
@@ -155,7 +157,9 @@ def test_cash_is_what_the_ledger_says(
         margin_rate=rate,
         free=free,
     )
-    spot = spot_settle(order_committed=order_committed, before=before, after=after, notional=notional, fee=D("0.01"))
+    spot = spot_settle(
+        order_committed=order_committed, before=before, after=after, notional=notional, fee=D("0.01")
+    )
     for settled in (perp, spot):
         assert settled.free + settled.committed == sum(amount for _, amount in settled.cash)
         assert settled.order_committed >= 0

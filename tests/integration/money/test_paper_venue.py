@@ -1,0 +1,190 @@
+"""The paper venue as a venue: latency, fresh marks, partial fills, reduce-only, holdings, expiry (EXE-5)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal as D
+
+import pytest
+
+from execution.models import PaperHolding, PaperOrder
+from execution.venues import venue_get
+from execution.venues.base import Accepted, CancelAnswer, OrderRequest, Refused, VenueStatus
+from execution.venues.paper import PaperVenue, paper_assumptions, paper_holdings
+from tests.integration.money.desk import WORLD, Desk, desk_open
+
+pytestmark = pytest.mark.django_db
+VENUE = PaperVenue()
+
+
+@pytest.fixture
+def desk() -> Desk:
+    opened = desk_open(policy="perp")
+    opened.mark("100000")
+    return opened
+
+
+def request(desk: Desk, side: str, quantity: str, limit: str, **fields: object) -> OrderRequest:
+    number = PaperOrder.objects.count() + 1
+    values: dict[str, object] = {
+        "client_order_id": f"0x{number:032x}",
+        "account": f"portfolio:{desk.pk}",
+        "world": WORLD,
+        "instrument_code": "BTC",
+        "policy": "perp",
+        "side": side,
+        "quantity": D(quantity),
+        "limit_price": D(limit),
+        "reduce_only": False,
+        "expires_at": desk.now + timedelta(seconds=60),
+    }
+    return OrderRequest(**(values | fields))  # type: ignore[arg-type]
+
+
+def send(desk: Desk, side: str, quantity: str, limit: str, **fields: object) -> str:
+    asked = request(desk, side, quantity, limit, **fields)
+    assert isinstance(VENUE.order_submit(request=asked, now=desk.now), Accepted)
+    return asked.client_order_id
+
+
+def tick(desk: Desk, price: str = "100000") -> list[str]:
+    desk.later()
+    desk.mark(price)
+    return desk.match()
+
+
+def held(desk: Desk) -> dict[str, D]:
+    return paper_holdings(account=f"portfolio:{desk.pk}")
+
+
+def test_the_venue_is_found_by_name() -> None:
+    """A venue this server does not have is an error, not a guess."""
+    assert venue_get(name="paper").name == "paper"
+    with pytest.raises(LookupError, match="no venue 'nasdaq'"):
+        venue_get(name="nasdaq")
+
+
+def test_an_order_meets_marks_only_after_its_latency(desk: Desk) -> None:
+    """EXE-5: 250 ms."""
+    assert paper_assumptions().latency_ms == 250
+    first = send(desk, "BUY", "0.01", "100100")
+    desk.later(0.2)
+    desk.mark("100000")
+    assert desk.match() == []
+    desk.later(0.05)
+    assert desk.match() == [first]
+
+
+def test_a_stale_mark_fills_nothing(desk: Desk) -> None:
+    """MKT-1: a quote older than 15 s opens nothing."""
+    first = send(desk, "BUY", "0.01", "100100")
+    desk.later(15.001)
+    assert desk.match() == []
+    desk.mark("100000")
+    assert desk.match() == [first]
+
+
+def test_a_resting_order_fills_when_the_price_comes(desk: Desk) -> None:
+    """EXE-4: limits rest; the price paid is the market's, not the limit."""
+    first = send(desk, "BUY", "0.01", "99000")
+    assert tick(desk) == []
+    assert tick(desk, "98000") == [first]
+    order = VENUE.order_fetch(client_order_id=first)
+    assert order is not None
+    assert (order.status, order.filled_quantity) == (VenueStatus.FILLED, D("0.01"))
+    assert order.fills[0].price == D("98012")
+    assert order.fills[0].world_at == desk.now
+
+
+def test_asked_by_client_id_it_answers_like_an_exchange(desk: Desk) -> None:
+    """EXE-5, EXE-6: never heard of, open, partly filled, cancelled."""
+    assert VENUE.order_fetch(client_order_id="0xnone") is None
+    assert VENUE.order_cancel(client_order_id="0xnone", now=desk.now) == CancelAnswer.NOT_KNOWN
+    first = send(desk, "BUY", "0.15", "100100")
+    order = VENUE.order_fetch(client_order_id=first)
+    assert order is not None
+    assert (order.status, order.fills) == (VenueStatus.OPEN, ())
+    tick(desk)
+    order = VENUE.order_fetch(client_order_id=first)
+    assert order is not None
+    assert (order.status, order.filled_quantity, len(order.fills)) == (VenueStatus.OPEN, D("0.09999"), 1)
+    assert VENUE.order_cancel(client_order_id=first, now=desk.now) == CancelAnswer.CANCELLED
+    assert VENUE.order_cancel(client_order_id=first, now=desk.now) == CancelAnswer.ALREADY_ENDED
+    assert tick(desk) == []
+    order = VENUE.order_fetch(client_order_id=first)
+    assert order is not None
+    assert (order.status, order.filled_quantity, order.reason) == (
+        VenueStatus.CANCELLED,
+        D("0.09999"),
+        "Cancelled on request",
+    )
+    assert [
+        fill.quantity
+        for fill in VENUE.fills_since(account=f"portfolio:{desk.pk}", since=desk.now - timedelta(1))
+    ] == [D("0.09999")]
+    assert VENUE.fills_since(account="portfolio:0", since=desk.now - timedelta(1)) == []
+
+
+def test_reduce_only_never_turns_the_position(desk: Desk) -> None:
+    """EXE-5: two orders to close the same holding close it once; what is left over is ended."""
+    send(desk, "BUY", "0.02", "100100")
+    tick(desk)
+    assert held(desk) == {"BTC": D("0.02")}
+    first = send(desk, "SELL", "0.02", "99000", reduce_only=True)
+    second = send(desk, "SELL", "0.02", "99000", reduce_only=True)
+    assert tick(desk) == [first, second]
+    assert held(desk) == {}
+    ended = VENUE.order_fetch(client_order_id=second)
+    assert ended is not None
+    assert (ended.status, ended.reason, ended.fills) == (VenueStatus.CANCELLED, "Nothing left to reduce", ())
+
+
+def test_reduce_only_takes_what_is_there(desk: Desk) -> None:
+    """EXE-5: an order larger than the holding reduces it to zero."""
+    send(desk, "SELL", "0.02", "99900")
+    tick(desk)
+    assert held(desk) == {"BTC": D("-0.02")}
+    order = send(desk, "BUY", "0.05", "101000", reduce_only=True)
+    tick(desk)
+    assert held(desk) == {}
+    tick(desk)
+    ended = VENUE.order_fetch(client_order_id=order)
+    assert ended is not None
+    assert (ended.status, ended.filled_quantity) == (VenueStatus.CANCELLED, D("0.02"))
+
+
+def test_refusals_are_remembered(desk: Desk) -> None:
+    """EXE-5: asked again about a refused order, the venue still says no."""
+    asked = request(desk, "SELL", "0.01", "99000", policy="spot")
+    for _ in range(2):
+        answer = VENUE.order_submit(request=asked, now=desk.now)
+        assert isinstance(answer, Refused)
+        assert answer.reason == "0.01 to sell and 0 held"
+    unknown = request(desk, "BUY", "0.01", "100", instrument_code="NONE")
+    assert VENUE.order_submit(request=unknown, now=desk.now) == Refused("there is no instrument NONE")
+
+
+def test_orders_of_other_worlds_are_left_alone(desk: Desk) -> None:
+    """SPEC Worlds: marks of one world never fill orders of another."""
+    send(desk, "BUY", "0.01", "100100", world="live")
+    assert tick(desk) == []
+    assert not PaperHolding.objects.exists()
+
+
+def test_time_over_is_time_over(desk: Desk) -> None:
+    """SPEC Entries: at its end an order is ended, not filled."""
+    first = send(desk, "BUY", "0.01", "100100")
+    desk.later(60)
+    desk.mark("100000")
+    assert desk.match() == [first]
+    order = VENUE.order_fetch(client_order_id=first)
+    assert order is not None
+    assert (order.status, order.fills) == (VenueStatus.EXPIRED, ())
+
+
+def test_many_orders_are_matched_in_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXE-5: more open orders than one batch holds."""
+    monkeypatch.setattr("execution.venues.paper.BATCH_SIZE", 3)
+    sent = [send(desk, "BUY", "0.001", "100100") for _ in range(8)]
+    assert tick(desk) == sent
+    assert held(desk) == {"BTC": D("0.008")}
