@@ -238,7 +238,8 @@ WITH due AS (
     FROM allocation_capitalaccount AS account
     WHERE EXISTS (
         SELECT 1 FROM allocation_reservation AS held
-        WHERE held.portfolio_id = account.portfolio_id AND held.status = 'granted' AND held.expires_at <= %(now)s
+        WHERE held.portfolio_id = account.portfolio_id
+          AND held.status = 'granted' AND held.expires_at <= %(now)s
     )
     ORDER BY account.portfolio_id
     FOR UPDATE OF account

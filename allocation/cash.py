@@ -144,14 +144,14 @@ def _booked_before(*, portfolio: Portfolio, kind: str, key: str, amount: Decimal
     ).first()
     if entry is not None and entry.amount != amount:
         raise InputError(
-            f"The key {key} was used for {plain(abs(entry.amount))} before; use a new key for another amount.",
+            f"The key {key} was used for {plain(abs(entry.amount))} before; another amount needs a new key.",
             field="key",
         )
     return entry is not None
 
 
 def _units_for(*, amount: Decimal, equity: Decimal, units: Decimal) -> Decimal:
-    """Return how many units an amount buys or sells: amount × units ÷ equity; at 1 each when there are none."""
+    """Return how many units an amount buys or sells: amount × units ÷ equity; 1 each when there are none."""
     if units == 0:
         return (amount / ONE).quantize(UNIT_STEP)
     if equity <= 0:

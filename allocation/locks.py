@@ -7,6 +7,8 @@ happen one after the other.
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from allocation.models import CapitalAccount, Reservation
 from core.errors import NotFound
 
@@ -22,7 +24,7 @@ def capital_lock(*, portfolio_id: int) -> CapitalAccount:
     return account
 
 
-def reservation_lock(*, reservation_id: object) -> Reservation:
+def reservation_lock(*, reservation_id: UUID) -> Reservation:
     """Lock and return a reservation; its portfolio's capital row must be locked already.
 
     :raises NotFound: there is no such reservation

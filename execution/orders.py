@@ -188,7 +188,7 @@ def order_status_change(*, order: Order, to: str, now: datetime, detail: str = "
 
 
 def order_status_set(*, order: Order, to: str, now: datetime, detail: str = "") -> Decimal:
-    """Like ``order_status_change``, but leave the account alone and return what the caller must free there."""
+    """Like ``order_status_change``, but leave the account alone; return what the caller must free."""
     if order.status == to:
         return ZERO
     before = order.status
@@ -236,7 +236,7 @@ def order_fill_record(
 def order_cancel(
     *, order_id: int, now: datetime, why: str = "", venue: Venue | None = None
 ) -> CancelAnswer | None:
-    """Ask the venue to end an order; what came of it is learned by asking (``positions.services.order_sync``).
+    """Ask the venue to end an order; ``positions.services.order_sync`` learns what came of it.
 
     An order that was never sent is cancelled here. Must be called outside a transaction; calling it
     twice is harmless.
@@ -282,7 +282,7 @@ def orders_to_submit(*, now: datetime, limit: int = 500) -> list[int]:
 
 
 def orders_to_ask(*, now: datetime, limit: int = 500) -> list[int]:
-    """Return ids of orders whose outcome only the venue knows: UNKNOWN, or claimed and unanswered for 10 s."""
+    """Return ids of orders whose outcome the venue knows: UNKNOWN, or claimed and unanswered for 10 s."""
     unanswered = Q(status=Order.Status.PENDING, submit_claimed_at__lte=now - CLAIM_TIMEOUT)
     due = Order.objects.filter(Q(status=Order.Status.UNKNOWN) | unanswered).order_by("pk")
     return list(due.values_list("pk", flat=True)[:limit])

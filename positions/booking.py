@@ -128,7 +128,8 @@ def _net_book(
     after = fill_apply(book=before, quantity=quantity, notional=notional)
     if order.policy == Policy.SPOT and after.quantity < 0:
         raise BooksDiffer(
-            f"Fill {row.venue_fill_id} sells {row.quantity} {order.instrument_id}, but only {before.quantity} is held. "
+            f"Fill {row.venue_fill_id} sells {row.quantity} {order.instrument_id}, "
+            f"but only {before.quantity} is held. "
             "Nothing was booked; compare this account with the venue."
         )
     _slices_book(held=held, order=order, row=row, quantity=quantity, notional=notional)

@@ -1,4 +1,4 @@
-"""Funding of perpetual positions: paid or received for every full hour of world time (see ``domain.margin``)."""
+"""Funding of perpetual positions: paid or received per full hour of world time; see ``domain.margin``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def positions_fund(*, portfolio_id: int, world: str, now: datetime, world_at: da
 
 
 def funding_book(*, held: HeldPosition, mark: Decimal, now: datetime, world_at: datetime) -> Decimal:
-    """Book the full hours that struck since the last funding into a locked position, its slices and the ledger.
+    """Book the full hours that struck since the last funding into a locked position and the ledger.
 
     Rows change in memory; the caller saves them and moves the returned amount (received +, paid −) to
     free capital.

@@ -62,7 +62,7 @@ class HeldPosition:
         self.entries.append(entry)
 
     def status_set(self, *, status: PositionStatus, now: datetime, world_at: datetime) -> None:
-        """Move the position along its table; a closed one gets its times and remembers how it was margined."""
+        """Move the position along its table; a closed one gets its times."""
         after = status_check(before=self.position.status, after=status)
         if after == PositionStatus.CLOSED and self.position.closed_at is None:
             self.position.closed_at, self.position.closed_world_at = now, world_at

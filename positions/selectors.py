@@ -58,7 +58,7 @@ class PositionView:
 
 @dataclass(frozen=True, slots=True)
 class FollowResult:
-    """What one follow brought, over all its slices ever: realized before fees, unrealized at the last marks."""
+    """What a follow brought over all its slices ever: realized before fees, unrealized at the last marks."""
 
     realized: Decimal = ZERO
     unrealized: Decimal = ZERO

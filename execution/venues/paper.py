@@ -62,7 +62,7 @@ class PaperVenue:
         """Take an order or refuse it; a client id that is known already answers for the first order."""
         with transaction.atomic():
             reason = _refusal(request)
-            order, created = PaperOrder.objects.get_or_create(
+            order, _ = PaperOrder.objects.get_or_create(
                 client_order_id=request.client_order_id,
                 defaults={
                     "account": request.account,
