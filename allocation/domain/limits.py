@@ -16,7 +16,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from core.decimals import MONEY_STEP, ONE, ZERO, plain, to_step
+from core.decimals import MONEY_STEP, ONE, ZERO, dollars, plain, to_step
 from core.types import Policy
 
 MAX_LEVERAGE: Final = Decimal(2)  # gross cap of the most daring profile; no portfolio goes beyond
@@ -143,7 +143,7 @@ def _single(exposure: Exposure, limits: Limits, equity: Decimal) -> Answer:
         return Allowed(to=exposure.wanted)
     to = max(cap, abs(held_part)).copy_sign(exposure.wanted)
     return Capped(
-        to=to, limit=Limit.POSITION, why=f"{plain(limits.max_position * 100)} % of equity (${cap:,.2f})"
+        to=to, limit=Limit.POSITION, why=f"{plain(limits.max_position * 100)} % of equity ({dollars(cap)})"
     )
 
 
@@ -175,7 +175,7 @@ def _gross_capped(
     growth = {underlying: abs(answers[underlying].to) - base for underlying, base in bases.items()}
     room = max(ZERO, allowed - sum(bases.values(), ZERO))
     total = sum(growth.values(), ZERO)
-    why = f"{plain(cap * 100)} % gross exposure (${allowed:,.2f})"
+    why = f"{plain(cap * 100)} % gross exposure ({dollars(allowed)})"
     return {
         underlying: Capped(
             to=(bases[underlying] + to_step(more * room / total, MONEY_STEP)).copy_sign(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from hashlib import blake2b
 
-from core.decimals import plain
+from core.decimals import dollars, plain
 from engine.domain import reasons
 from engine.domain.copy_types import CopyInputs, FollowInput
 from engine.domain.legs import Leg, Scene
@@ -105,5 +105,5 @@ def _follow_names(follows: Sequence[FollowInput]) -> str:
 
 
 def _ruin_text(follows: Sequence[FollowInput]) -> str:
-    equities = reasons.join([reasons.dollars(follow.book.equity) for follow in follows if follow.book])
+    equities = reasons.join([dollars(follow.book.equity) for follow in follows if follow.book])
     return f"reports an equity of {equities}: exposure cannot be scaled from it, so what is held stays."
