@@ -58,6 +58,7 @@ class InfoClient:
             weight_per_minute=settings.HYPERLIQUID_WEIGHT_PER_MINUTE,
             redis_url=settings.REDIS_URL,
         )
+        self._exchange_type = _raw_exchange()  # imported here, where nobody waits for an answer yet
         self._exchange: Any = None
 
     async def pay(self, requests: Iterable[str], *, max_wait_s: float) -> None:
@@ -100,7 +101,7 @@ class InfoClient:
         from ccxt.base import errors
 
         if self._exchange is None:
-            self._exchange = _raw_exchange()(_exchange_config(self._url))
+            self._exchange = self._exchange_type(_exchange_config(self._url))
         try:
             text = await self._exchange.publicPostInfo(dict(request))
         except (errors.RateLimitExceeded, errors.DDoSProtection) as error:

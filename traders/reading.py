@@ -19,6 +19,7 @@ from traders.domain.reads import ReadResult
 from traders.sources.base import TraderSource, source_make
 
 T = TypeVar("T")
+GATHER_S = 0.01
 _local = threading.local()
 
 
@@ -94,7 +95,11 @@ def read_loop_close() -> None:
 async def _first_done(
     tasks: set[asyncio.Task[T]], timeout_s: float
 ) -> tuple[set[asyncio.Task[T]], set[asyncio.Task[T]]]:
-    return await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    done, pending = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    if done and pending:  # what ends at nearly the same moment is stored together
+        also, pending = await asyncio.wait(pending, timeout=GATHER_S)
+        done |= also
+    return done, pending
 
 
 async def _settled(tasks: set[asyncio.Task[T]]) -> None:

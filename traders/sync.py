@@ -149,8 +149,8 @@ class _SyncRun:
             self._start(kind, world, members)
 
     def _start(self, kind: TraderKind, world: str, members: Sequence[ClaimedTrader]) -> None:
-        now, source = self._now(), self._loop.source(kind)
-        clock = self._world(world)
+        source = self._source_ready(kind)
+        now, clock = self._now(), self._world(world)
         if clock is None:
             failure = ReadFailure(FailureKind.FAILED, f"the market world {world} is not running")
             results = [ReadResult(key=member.trader.key, asked_at=now, failure=failure) for member in members]
@@ -170,6 +170,13 @@ class _SyncRun:
             task = self._loop.start(kind, keys, clock=clock, now=now, max_wait_s=max_wait_s)
             self._under_way[task] = batch
             self._in_flight += len(batch)
+
+    def _source_ready(self, kind: TraderKind) -> TraderSource:
+        """Return the source of a kind; the seconds it takes to make it are not the traders' fault."""
+        before_s = self._elapsed_s()
+        source = self._loop.source(kind)
+        self._deadline_s += self._elapsed_s() - before_s
+        return source
 
     def _world(self, name: str) -> WorldTime | None:
         if name not in self._worlds:
