@@ -8,9 +8,12 @@ from functools import partial
 from typing import Final
 
 from django.db import transaction
+from django.db.models import F
 
 from accounts.models import Portfolio
 from allocation.locks import capital_lock
+from allocation.models import FollowLeg
+from core.decimals import ZERO, dollars
 from core.types import OrderSide, Policy
 from engine.decisions import DecisionNote, decision_store
 from engine.order_life import portfolio_halt
@@ -69,15 +72,27 @@ def _close_all(*, portfolio_id: int, plan: LiquidationPlan, now: datetime) -> bo
     if not closes:
         return False
     portfolio = Portfolio.objects.get(pk=portfolio_id)
-    why = f"Equity ${plan.equity:,.2f} fell below the maintenance margin of ${plan.maintenance:,.2f}"
+    why = f"Equity {dollars(plan.equity)} fell below the maintenance margin of {dollars(plan.maintenance)}"
     for close in closes:
         order = _order_store(portfolio=portfolio, close=close, why=why, now=now)
         transaction.on_commit(partial(submit_later, order.pk))
+    _legs_forget(portfolio=portfolio, underlyings=[close.underlying for close in closes], now=now)
     names = ", ".join(close.code for close in closes)
     note = DecisionNote(kind="liquidation", text=f"Liquidating {names}"[:200], reason=why)
     decision_store(portfolio=portfolio, note=note, now=now)
     portfolio_halt(portfolio_id=portfolio_id, why=why, now=now)
     return True
+
+
+def _legs_forget(*, portfolio: Portfolio, underlyings: list[str], now: datetime) -> None:
+    """Leave what the traders still hold uncopied from now on, so that nothing is bought back (EXE-8)."""
+    FollowLeg.objects.filter(follow__portfolio=portfolio, underlying__in=underlyings).update(
+        ignored_quantity=F("ignored_quantity") + F("trader_quantity"),
+        trader_quantity=ZERO,
+        target_notional=ZERO,
+        target_quantity=ZERO,
+        updated_at=now,
+    )
 
 
 def _order_store(*, portfolio: Portfolio, close: PerpHolding, why: str, now: datetime) -> Order:
@@ -98,7 +113,7 @@ def _order_store(*, portfolio: Portfolio, close: PerpHolding, why: str, now: dat
         purpose=Order.Purpose.LIQUIDATION,
         slices=[
             SliceDraft(part.follow_id, part.quantity)
-            for part in exit_slices(slices=slices, quantity=abs(close.quantity))
+            for part in exit_slices(slices=slices, quantity=-close.quantity)
         ],
         decision_mark=close.mark,
         margin_rate=position.margin_rate,
