@@ -20,7 +20,7 @@ def fixture_server() -> Iterator[FixtureServer]:
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """Return a function: address and context options → an open page. Errors on it fail the test at its end."""
+    """Return a function: address, context options → an open page. Errors on it fail the test at its end."""
     contexts, complaints = [], []
 
     def opened(address: str, *, forgiven: str = "nothing is", **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The live page over made-up views: what it shows, and that it stays what the server says (VIEW-1, VIEW-2)."""
+"""The live page over made-up views: what it shows, and that it stays what the server says (VIEW-1, 2)."""
 
 from __future__ import annotations
 
