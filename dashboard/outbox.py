@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Final
+
+logger = logging.getLogger(__name__)
 
 TRY_AGAIN_LATER: Final = 1013  # registered close code: the client reconnects and gets a snapshot
 LONGEST: Final = 32
@@ -28,6 +31,7 @@ class Outbox:
         if self.close_code is not None:
             return
         if len(self._waiting) >= self._longest:
+            logger.info("a slow socket is cut off: %d messages wait to be read", len(self._waiting))
             self.close(TRY_AGAIN_LATER)
             return
         self._waiting.append(text)
