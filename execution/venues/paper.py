@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final
 
 from django.conf import settings
@@ -49,6 +48,7 @@ def paper_assumptions() -> PaperAssumptions:
     return PaperAssumptions(
         slippage_bps=settings.PAPER_SLIPPAGE_BPS,
         perp_fee_bps=settings.PAPER_FEE_BPS,
+        spot_fee_bps=settings.PAPER_SPOT_FEE_BPS,
         latency_ms=settings.PAPER_LATENCY_MS,
     )
 
@@ -298,9 +298,3 @@ def _orders_expire(*, world: str, now: datetime) -> list[str]:
             status=PaperOrder.Status.EXPIRED, end_reason="Its time was over"
         )
     return [client_order_id for _, client_order_id in due]
-
-
-def paper_holdings(*, account: str) -> dict[str, Decimal]:
-    """Return what an account holds at the paper venue, signed, by instrument code."""
-    rows = PaperHolding.objects.filter(account=account).exclude(quantity=0)
-    return {row.instrument_code: row.quantity for row in rows}
