@@ -22,12 +22,11 @@ from allocation.capital import (
     Move,
     account_move,
     amount_checked,
-    dollars,
     ledger_write,
 )
 from allocation.locks import capital_lock
 from allocation.models import CapitalAccount, LedgerEntry
-from core.decimals import ONE, ZERO, plain
+from core.decimals import ONE, ZERO, dollars, plain
 from core.errors import InputError
 
 UNIT_STEP: Final = Decimal("0.0000000000000001")

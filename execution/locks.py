@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from core.errors import NotFound
 from execution.models import Order
 
@@ -18,9 +16,3 @@ def order_lock(*, order_id: int) -> Order:
     if order is None:
         raise NotFound(f"There is no order {order_id}.")
     return order
-
-
-def orders_lock(*, order_ids: Iterable[int]) -> list[Order]:
-    """Lock and return orders, by ascending id."""
-    orders = Order.objects.select_for_update(of=("self",)).select_related("instrument", "portfolio")
-    return list(orders.filter(pk__in=list(order_ids)).order_by("pk"))

@@ -14,8 +14,6 @@ from django.db import transaction
 
 from allocation.locks import capital_lock
 from core.decimals import ZERO
-from core.errors import RetryLater
-from execution import orders as order_services
 from execution.domain.orders import ENDED, OrderStatus
 from execution.locks import order_lock
 from execution.models import Fill, Order
@@ -29,9 +27,7 @@ from positions.transfers import slices_hand_over, transfers_book
 
 __all__ = [
     "OrderNews",
-    "order_cancel",
     "order_sync",
-    "orders_expire",
     "report_book",
     "slices_hand_over",
     "transfers_book",
@@ -163,26 +159,3 @@ def _position_settle(*, order: Order, now: datetime) -> None:
     if after != held.position.status:
         held.status_set(status=after, now=now, world_at=held.position.opened_world_at)
         held.save()
-
-
-def order_cancel(*, order_id: int, now: datetime, why: str = "", venue: Venue | None = None) -> OrderNews:
-    """Ask the venue to end an order, then ask what became of it. Fills that were faster are booked.
-
-    Must be called outside a transaction.
-
-    :raises RuntimeError: called inside a transaction
-    :raises RetryLater: the cancel was asked for, but not what came of it
-    """
-    order_services.order_cancel(order_id=order_id, now=now, why=why, venue=venue)
-    return order_sync(order_id=order_id, now=now, venue=venue)
-
-
-def orders_expire(*, now: datetime) -> list[OrderNews]:
-    """End every open order whose lifetime is over. A venue that gives no answer is asked again next time."""
-    ended: list[OrderNews] = []
-    for order_id in order_services.orders_due_for_expiry(now=now):
-        try:
-            ended.append(order_cancel(order_id=order_id, now=now, why="Its time was over"))
-        except RetryLater as error:
-            Order.objects.filter(pk=order_id).update(status_reason=str(error)[:300])
-    return ended

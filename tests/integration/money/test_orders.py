@@ -26,7 +26,7 @@ from execution.venues.paper import PaperVenue
 from positions.audit import books_audit
 from positions.booking import fill_book
 from positions.models import Position
-from positions.services import order_cancel, order_sync, orders_expire, report_book
+from positions.services import OrderNews, order_sync, report_book
 from tests.integration.money.desk import Desk, desk_open
 from tests.integration.money.venues import Moody
 
@@ -48,6 +48,12 @@ def matched(desk: Desk, price: str = "100000") -> list[str]:
     desk.later()
     desk.mark(price)
     return desk.match()
+
+
+def cancel(desk: Desk, order: Order, why: str = "") -> OrderNews:
+    """Ask for the end of an order and then what came of it, as the engine does."""
+    execution.order_cancel(order_id=order.pk, now=desk.now, why=why)
+    return order_sync(order_id=order.pk, now=desk.now)
 
 
 def status(order: Order) -> str:
@@ -145,7 +151,7 @@ def test_a_refused_order_returns_its_capital(desk: Desk) -> None:
 def test_an_order_never_sent_is_cancelled_here(desk: Desk) -> None:
     """EXE-3: nothing to ask a venue about."""
     order = buy(desk)
-    news = order_cancel(order_id=order.pk, now=desk.now, why="Target changed")
+    news = cancel(desk, order, "Target changed")
     assert news.status == "cancelled"
     assert desk.account.free == 10000
     assert order_submit(order_id=order.pk, now=desk.now, venue=Moody()) == "cancelled"
@@ -161,11 +167,11 @@ def test_a_working_order_is_cancelled(desk: Desk) -> None:
     )
     assert report_book(order_id=order.pk, report=report, now=desk.now).status == "partially_filled"
     assert Position.objects.get().status == "opening"
-    news = order_cancel(order_id=order.pk, now=desk.now, why="Target changed")
+    news = cancel(desk, order, "Target changed")
     assert (news.status, news.ended) == ("cancelled", True)
     assert Position.objects.get().status == "active"
     assert (desk.account.committed, desk.account.free) == (3000, 7000)
-    assert order_cancel(order_id=order.pk, now=desk.now).status == "cancelled", "a second cancel is harmless"
+    assert cancel(desk, order).status == "cancelled", "a second cancel is harmless"
 
 
 def test_a_fill_that_was_faster_than_the_cancel_is_booked(desk: Desk) -> None:
@@ -173,7 +179,7 @@ def test_a_fill_that_was_faster_than_the_cancel_is_booked(desk: Desk) -> None:
     order = buy(desk)
     order_submit(order_id=order.pk, now=desk.now)
     assert matched(desk) == [order.client_order_id]
-    news = order_cancel(order_id=order.pk, now=desk.now)
+    news = cancel(desk, order)
     assert (news.status, len(news.fills)) == ("filled", 1)
     assert Position.objects.get().quantity == D("0.01")
     assert books_audit() == []
@@ -195,7 +201,7 @@ def test_a_late_fill_after_the_cancel_is_booked(desk: Desk) -> None:
     """EXE-3: it happened. Without capital behind the order it comes out of what is free."""
     order = buy(desk)
     order_submit(order_id=order.pk, now=desk.now)
-    order_cancel(order_id=order.pk, now=desk.now)
+    cancel(desk, order)
     booked = fill_book(order_id=order.pk, fill=desk.fill(order, "0.004", "100000", "0.18"), now=desk.now)
     assert booked is not None
     assert booked.order_status == "cancelled"
@@ -228,7 +234,7 @@ def test_a_fill_without_capital_leaves_a_deficit(desk: Desk) -> None:
     """SPEC Capital: a fee beyond everything free is booked as a deficit, never refused."""
     order = buy(desk)
     order_submit(order_id=order.pk, now=desk.now)
-    order_cancel(order_id=order.pk, now=desk.now)
+    cancel(desk, order)
     capital_reserve(
         portfolio_id=desk.pk, amount=D(10000), source="t", instrument_code="BTC", now=desk.now, timeout_s=30
     )
@@ -274,9 +280,10 @@ def test_orders_live_sixty_seconds(desk: Desk) -> None:
     assert desk.account.free == 10000
     second, third = buy(desk), buy(desk)
     order_submit(order_id=second.pk, now=desk.now)
-    assert orders_expire(now=desk.later(59)) == []
-    ended = orders_expire(now=desk.later(1))
-    assert [(news.order_id, news.status) for news in ended] == [(second.pk, "expired"), (third.pk, "expired")]
+    assert execution.orders_due_for_expiry(now=desk.later(59)) == []
+    due = execution.orders_due_for_expiry(now=desk.later(1))
+    assert due == [second.pk, third.pk]
+    assert cancel(desk, second).status == cancel(desk, third).status == "expired"
     assert desk.account.free == 10000
     assert not Order.objects.filter(status__in=Order.OPEN_STATUSES).exists()
     assert books_audit() == []
@@ -285,7 +292,7 @@ def test_orders_live_sixty_seconds(desk: Desk) -> None:
 def test_nothing_is_sent_inside_a_transaction(desk: Desk) -> None:
     """DESIGN 4: submit, cancel and sync refuse to be nested."""
     order = buy(desk)
-    for call in (order_submit, order_cancel, order_sync):
+    for call in (order_submit, execution.order_cancel, order_sync):
         with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
             call(order_id=order.pk, now=desk.now)  # type: ignore[operator]
     assert status(order) == "pending"

@@ -10,7 +10,7 @@ import pytest
 from execution.models import PaperHolding, PaperOrder
 from execution.venues import venue_get
 from execution.venues.base import Accepted, CancelAnswer, OrderRequest, Refused, VenueStatus
-from execution.venues.paper import PaperVenue, paper_assumptions, paper_holdings
+from execution.venues.paper import PaperVenue, paper_assumptions
 from tests.integration.money.desk import WORLD, Desk, desk_open
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +54,8 @@ def tick(desk: Desk, price: str = "100000") -> list[str]:
 
 
 def held(desk: Desk) -> dict[str, D]:
-    return paper_holdings(account=f"portfolio:{desk.pk}")
+    rows = PaperHolding.objects.filter(account=f"portfolio:{desk.pk}").exclude(quantity=0)
+    return {row.instrument_code: row.quantity for row in rows}
 
 
 def test_the_venue_is_found_by_name() -> None:

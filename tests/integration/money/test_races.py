@@ -22,11 +22,11 @@ from allocation.capital import (
 )
 from allocation.models import Reservation
 from execution.models import Fill, PaperFill
-from execution.orders import order_submit
+from execution.orders import order_cancel, order_submit
 from positions.audit import books_audit
 from positions.booking import fill_book
 from positions.models import Position, PositionSlice
-from positions.services import order_cancel, order_sync
+from positions.services import order_sync
 from positions.transfers import transfers_book
 from tests.integration.money.desk import Desk, desk_open
 from tests.integration.money.venues import Moody

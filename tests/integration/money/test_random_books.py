@@ -15,12 +15,12 @@ from allocation.cash import cash_deposit, cash_withdraw
 from allocation.models import Reservation
 from core.errors import InputError
 from execution.models import Order
-from execution.orders import order_submit
+from execution.orders import order_cancel, order_submit
 from positions.audit import books_audit
 from positions.booking import fill_book
 from positions.funding import positions_fund
 from positions.models import Position, PositionSlice
-from positions.services import order_cancel, order_sync
+from positions.services import order_sync
 from positions.transfers import slices_hand_over, transfers_book
 from positions.valuation import portfolio_equity, valuations_update
 from tests.integration.money.desk import WORLD, Desk, desk_open
@@ -115,6 +115,7 @@ class Walk:
     def cancel(self) -> None:
         for order in self.open_orders[:1]:
             order_cancel(order_id=order.pk, now=self.desk.now)
+            order_sync(order_id=order.pk, now=self.desk.now)
 
     def transfer(self, size: int, to_owner: bool) -> None:
         one, two = (follow.pk for follow in self.desk.follows)
