@@ -3,6 +3,7 @@
 import time
 from datetime import datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from markets.services import instruments_ensure
 from tests.integration.sync.conftest import StillClock
 from tests.loopback.running import HyperliquidProcess, perp_state
 from traders.claims import ClaimedTrader, traders_claim
-from traders.domain.reads import ReadResult
+from traders.domain.reads import ReadResult, TraderRead
 from traders.models import QuarantinedRead, SyncAttempt, Trader, TraderSnapshot
 from traders.selectors import sync_error_rates, trader_statuses
 from traders.services import trader_find_or_create, trader_preview, trader_wake
+from traders.sources.hyperliquid import HyperliquidSource
 from traders.storing import Look, Stored, looks_store
 from traders.sync import sync_due, sync_prune
 
@@ -350,3 +352,49 @@ def test_redis_gone_fails_traders_clearly_and_does_not_hang(
     errors = Trader.objects.filter(kind="hyperliquid").values_list("last_error", flat=True)
     assert all("Redis cannot be reached" in error for error in errors)
     assert hyperliquid.stats()["total"] == 0
+
+
+def test_a_fault_in_a_source_is_one_traders_failure(
+    hyperliquid: HyperliquidProcess, now: datetime, monkeypatch: pytest.MonkeyPatch, still: StillClock
+) -> None:
+    """SYN-4: even an error nobody foresaw degrades the trader it belongs to and stops no other."""
+    broken, good = follow_wallets(2, now)
+    real = HyperliquidSource._state
+
+    async def sometimes_faulty(self: HyperliquidSource, key: str, **context: Any) -> TraderRead:
+        if key == broken.key:
+            raise ZeroDivisionError("nobody thought of this")
+        return await real(self, key, **context)
+
+    monkeypatch.setattr(HyperliquidSource, "_state", sometimes_faulty)
+    outcome = sync_due(now=now, clock=still)
+    assert (outcome.synced_ids, outcome.failed_ids) == ([good.pk], [broken.pk])
+    broken.refresh_from_db()
+    assert broken.last_error == "fault in the source: ZeroDivisionError: nobody thought of this"
+    assert broken.status == Trader.Status.DEGRADED
+
+
+@pytest.mark.slow
+def test_an_hour_with_a_tenth_of_all_requests_failing(
+    hyperliquid: HyperliquidProcess, now: datetime, still: StillClock
+) -> None:
+    """SYN-4: with 10 % injected faults of every sort the error rate of the hour stays below 5 %."""
+    traders = follow_wallets(10, now)
+    sync_due(now=now, clock=still)
+    kinds = ("500", "429", "cut", "half", "cut_json", "nonsense", "html", "null", "empty_list", "502")
+    hyperliquid.script(seed=7, rules=[{"share": 0.01, "do": kind} for kind in kinds])
+    chance = Random(7).random
+    end_at, at = now + timedelta(hours=1), now
+    while True:
+        at = max(at, Trader.objects.earliest("next_sync_at").next_sync_at)
+        if at >= end_at:
+            break
+        sync_due(now=at, clock=still, chance=chance)
+    stats = hyperliquid.stats()
+    assert sum(stats["faults"].values()) > 0.08 * stats["total"]
+    assert set(stats["faults"]) == set(kinds)
+    rates = sync_error_rates(trader_ids=[trader.pk for trader in traders], now=end_at)
+    assert len(rates) == 10
+    assert sum(rates.values()) / 10 < Decimal("0.05")
+    assert QuarantinedRead.objects.count() == 0
+    assert TraderSnapshot.objects.filter(quantities_changed=True).count() == 10  # nothing ever looked closed
