@@ -118,6 +118,14 @@ def account_move(*, portfolio_id: int, move: Move, booking: bool = True) -> None
         raise ValueError(msg)
 
 
+def capital_version_raise(*, portfolio_id: int) -> None:
+    """Make every copy decision in flight start over, since something it rests on changes in this transaction.
+
+    For changes that move no money (follows, settings, a replay's new run). Takes the capital row.
+    """
+    account_move(portfolio_id=portfolio_id, move=Move())
+
+
 def ledger_write(
     *, portfolio_id: int, lines: Sequence[LedgerLine], now: datetime, world_at: datetime
 ) -> None:

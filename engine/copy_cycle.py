@@ -20,6 +20,7 @@ from django.db.models import F, Q
 
 from accounts.models import Portfolio
 from accounts.reading import consistent_read
+from allocation.capital import capital_version_raise
 from allocation.locks import capital_lock
 from allocation.models import Follow, FollowLeg
 from core.errors import BooksDiffer
@@ -99,6 +100,7 @@ def _run_begin(*, portfolio: Portfolio, world: World, now: datetime) -> None:
     begun = CycleState.objects.filter(portfolio=portfolio).exclude(run=world.run).update(run=world.run)
     if not begun:
         return
+    capital_version_raise(portfolio_id=portfolio.pk)
     FollowLeg.objects.filter(follow__portfolio=portfolio).delete()
     Follow.objects.filter(portfolio=portfolio).update(decided_basis_id=None)
     ConflictRecord.objects.filter(portfolio=portfolio, ended_at__isnull=True).update(ended_at=now)

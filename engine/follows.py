@@ -12,6 +12,7 @@ from django.db import transaction
 
 from accounts.models import Portfolio
 from allocation import follows as follow_rows
+from allocation.capital import capital_version_raise
 from allocation.models import Follow, FollowLeg
 from core.errors import InputError
 from engine.decisions import DecisionNote, decision_store, world_time
@@ -110,6 +111,7 @@ def follows_arrange(*, portfolio: Portfolio, follow_ids: Sequence[int], now: dat
     """
     with transaction.atomic():
         follow_rows.follows_arrange(portfolio=portfolio, follow_ids=follow_ids)
+        capital_version_raise(portfolio_id=portfolio.pk)
         cycles_wake(portfolio_ids=[portfolio.pk], now=now, why="traders arranged")
         portfolio_changed(portfolio_id=portfolio.pk)
 
@@ -120,8 +122,9 @@ def _refuse_leaving(follow: Follow) -> None:
 
 
 def _changed(*, follow: Follow, text: str, reason: str, now: datetime) -> None:
-    """Record what the person did and let cycle and pages look again."""
+    """Record what the person did, outdate decisions in flight, and let cycle and pages look again."""
     portfolio = follow.portfolio
+    capital_version_raise(portfolio_id=portfolio.pk)
     decision_store(
         portfolio=portfolio,
         note=DecisionNote(kind="follow", text=text, reason=reason, follow_ids=[follow.pk]),

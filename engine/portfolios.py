@@ -12,6 +12,7 @@ from django.db import transaction
 from accounts.models import Portfolio, User
 from accounts.services import portfolio_create, portfolio_update
 from allocation import capital, cash
+from allocation.locks import capital_lock
 from allocation.models import BlockedUnderlying
 from core.decimals import plain
 from core.errors import InputError
@@ -58,6 +59,7 @@ def portfolio_settings_save(
     :param blocked: underlyings never to open; replaces the stored ones when given
     :raises InputError: a field makes no sense, or the policy would change with something open
     """
+    capital.capital_version_raise(portfolio_id=portfolio.pk)  # from here on no cycle acts on the old settings
     new_policy = fields.get("policy", portfolio.policy)
     if new_policy != portfolio.policy and _has_open(portfolio_id=portfolio.pk):
         raise InputError(
@@ -97,6 +99,7 @@ def cash_reset(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime
 
     :raises InputError: a position or order is open, the amount makes no sense, or not on paper
     """
+    capital_lock(portfolio_id=portfolio.pk)
     if _has_open(portfolio_id=portfolio.pk):
         raise InputError(
             "Paper cash can be reset only while no position and no order is open. Close them first."
@@ -115,6 +118,7 @@ def cash_reset(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime
 def _cash_move(
     *, portfolio: Portfolio, move: Any, text: str, amount: Decimal, key: str, now: datetime
 ) -> None:
+    capital_lock(portfolio_id=portfolio.pk)  # nothing is booked between valuing and booking
     world_at, _ = world_time(world_name=portfolio.world, now=now)
     equity = portfolio_equity(portfolio=portfolio)
     booked = move(portfolio=portfolio, amount=amount, equity=equity, key=key, now=now, world_at=world_at)
