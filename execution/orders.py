@@ -49,12 +49,7 @@ def order_create(
     :raises ValueError: the draft makes no sense, or an opening order comes without a reservation
     :raises ReservationGone: the reservation is not granted any more; nothing was stored
     """
-    problem = draft_problem(draft)
-    if not problem and not draft.reduce_only and reservation_id is None:
-        problem = "an order that opens needs a reservation"
-    if problem:
-        msg = f"cannot store {draft.side} {draft.quantity} {draft.instrument_code}: {problem}"
-        raise ValueError(msg)
+    _draft_check(draft, reserved=reservation_id is not None)
     capital_lock(portfolio_id=portfolio_id)
     committed = ZERO
     if reservation_id is not None:
@@ -87,6 +82,15 @@ def order_create(
     )
     OrderEvent.objects.create(order=order, at=now, to_status=order.status, detail=draft.reason[:300])
     return order
+
+
+def _draft_check(draft: OrderDraft, *, reserved: bool) -> None:
+    problem = draft_problem(draft)
+    if not problem and not draft.reduce_only and not reserved:
+        problem = "an order that opens needs a reservation"
+    if problem:
+        msg = f"cannot store {draft.side} {draft.quantity} {draft.instrument_code}: {problem}"
+        raise ValueError(msg)
 
 
 def order_claim_submit(*, order_id: int, now: datetime) -> bool:

@@ -47,12 +47,7 @@ def transfers_book(
     :returns: the position as it stands, None where there was nothing to do
     :raises ValueError: a quantity or mark that is not above zero, or a transfer to itself
     """
-    wrong = [pair for pair in pairs if pair[2] <= 0 or pair[0] == pair[1]]
-    if wrong or mark <= 0:
-        msg = (
-            f"a transfer moves a quantity above 0 between two slices at a mark above 0, got {wrong} at {mark}"
-        )
-        raise ValueError(msg)
+    _pairs_check(pairs, mark=mark)
     if not pairs:
         return None
     capital_lock(portfolio_id=portfolio.pk)
@@ -73,6 +68,15 @@ def transfers_book(
     _finish(held=held, now=now, world_at=world_at)
     account_move(portfolio_id=portfolio.pk, move=Move())
     return held.position
+
+
+def _pairs_check(pairs: Sequence[tuple[int | None, int | None, Decimal]], *, mark: Decimal) -> None:
+    wrong = [pair for pair in pairs if pair[2] <= 0 or pair[0] == pair[1]]
+    if wrong or mark <= 0:
+        msg = (
+            f"a transfer moves a quantity above 0 between two slices at a mark above 0, got {wrong} at {mark}"
+        )
+        raise ValueError(msg)
 
 
 def _pair_book(
