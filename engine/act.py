@@ -169,7 +169,7 @@ def _draft(intent: OrderIntent, gathered: Gathered) -> OrderDraft:
     return OrderDraft(
         instrument_code=intent.code,
         underlying=intent.underlying,
-        policy=gathered.portfolio.policy,
+        policy=gathered.inputs.policy,
         margin_rate=gathered.inputs.margin_rate,
         venue="paper",
         side=intent.side,

@@ -11,7 +11,7 @@ from allocation.follows import follows_current
 from core.clock import utc_now
 from core.decimals import plain
 from markets.models import World
-from positions.models import EquityPoint, Valuation
+from positions.models import EquityPoint
 from traders.selectors import equity_series
 
 CHART_POINTS: Final = 1000
@@ -48,11 +48,6 @@ def equity_history(*, portfolio: Portfolio) -> dict[str, Any]:
 def _points(*, portfolio: Portfolio, run: int) -> list[list[Any]]:
     rows = EquityPoint.objects.filter(portfolio=portfolio, run=run).order_by("world_at")
     points = list(rows.values_list("world_at", "equity", "unit_value"))
-    if not points:
-        now = Valuation.objects.filter(portfolio=portfolio, world_at__isnull=False).values_list(
-            "world_at", "equity", "unit_value"
-        )
-        points = list(now)
     step = max(1, len(points) // CHART_POINTS)
     kept = points[::-step][::-1]
     return [[at.timestamp(), plain(equity), _short(unit_value)] for at, equity, unit_value in kept]

@@ -39,10 +39,9 @@ def positions_fund(*, now: datetime) -> int:
     """Book funding of perpetuals up to their world's last full hour; return how many portfolios."""
     by_world: dict[str, list[int]] = defaultdict(list)
     held = Position.objects.filter(policy="perp").exclude(status=Position.Status.CLOSED)
-    for portfolio_id, world in (
-        held.values_list("portfolio_id", "portfolio__world").order_by("portfolio_id").distinct()
-    ):
-        by_world[world].append(portfolio_id)
+    pairs = held.values_list("portfolio_id", "portfolio__world").order_by("portfolio_id").distinct()
+    for portfolio_id, world_name in pairs:
+        by_world[world_name].append(portfolio_id)
     paid: list[int] = []
     for world in World.objects.filter(name__in=by_world):
         paid += _world_fund(world=world, portfolio_ids=by_world[world.name], now=now)
