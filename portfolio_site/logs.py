@@ -59,6 +59,7 @@ def logging_config(*, format_name: str, level: str) -> dict[str, Any]:
             # Each task and each tick of beat, twice a second for ever.
             "celery.app.trace": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
+            "celery.worker.request": {"level": "WARNING"},
             "celery.beat": {"level": "WARNING"},
         },
     }
