@@ -30,6 +30,8 @@ FLAGS: Final = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-renderer-backgrounding",  # a person looks at the page that is measured
+    "--disable-backgrounding-occluded-windows",
 ]
 
 _FRAMES: Final = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"

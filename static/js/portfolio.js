@@ -1,6 +1,6 @@
 // The portfolio page: one state, one renderer for the first paint, for changes and for snapshots.
 import { apply, everything, touched } from "./state.js";
-import { frameBatch } from "./frame.js";
+import { listener } from "./frame.js";
 import { renderCapital, renderKpis } from "./regions/kpis.js";
 import { Positions } from "./regions/positions.js";
 import { Conflicts } from "./regions/conflicts.js";
@@ -65,24 +65,12 @@ function start() {
   page.render(everything());
   requestAnimationFrame(() => requestAnimationFrame(() => {
     performance.measure("view-painted", "view-parsed");
-    page.equity = new EquityPanel(at("equity-panel"), history, page.view);
+    page.equity = new EquityPanel(at("equity-panel"), history, view);
+    const live = new LiveSocket(socket, { ...listener(view, page), time: learnServerTime, state: renderConnection });
+    at("reconnect-now").addEventListener("click", () => live.reconnect());
+    setInterval(() => page.tick(), 1000);
+    globalThis.ensemble = { page, live };
   }));
-  const schedule = frameBatch(page);
-  const live = new LiveSocket(socket, {
-    snapshot(view) {
-      Object.assign(page.view, view);
-      schedule(everything());
-    },
-    change(message) {
-      apply(page.view, message);
-      schedule(touched(message));
-    },
-    time: learnServerTime,
-    state: renderConnection,
-  });
-  at("reconnect-now").addEventListener("click", () => live.reconnect());
-  setInterval(() => page.tick(), 1000);
-  globalThis.ensemble = { page, live };
 }
 
 start();

@@ -19,6 +19,22 @@ export function apply(view, change) {
   return view;
 }
 
+const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
+
+/** The change that turns `view` into `fresh`, so that a snapshot redraws only what it really changes. */
+export function difference(view, fresh) {
+  const set = {}, drop = {};
+  for (const section of RECORD_SECTIONS) if (!same(view[section], fresh[section])) set[section] = fresh[section];
+  for (const section of KEYED_SECTIONS) {
+    const before = view[section] ?? {}, after = fresh[section] ?? {};
+    const changed = Object.entries(after).filter(([key, entity]) => !same(before[key], entity));
+    const gone = Object.keys(before).filter((key) => !(key in after));
+    if (changed.length) set[section] = Object.fromEntries(changed);
+    if (gone.length) drop[section] = gone;
+  }
+  return { set, drop };
+}
+
 /** What a change touches: Map of section to the Set of touched keys (null for a record section). */
 export function touched(change) {
   const result = new Map();

@@ -1,6 +1,6 @@
 // The traders page: same state, same socket, rows instead of cards.
-import { apply, everything, touched } from "./state.js";
-import { frameBatch } from "./frame.js";
+import { everything } from "./state.js";
+import { listener } from "./frame.js";
 import { TraderRows } from "./regions/traders.js";
 import { renderConnection } from "./regions/status.js";
 import { learnServerTime } from "./regions/shared.js";
@@ -21,19 +21,7 @@ function start() {
     },
   };
   page.render(everything());
-  const schedule = frameBatch(page);
-  const live = new LiveSocket(at("main").dataset.socket, {
-    snapshot(fresh) {
-      Object.assign(view, fresh);
-      schedule(everything());
-    },
-    change(message) {
-      apply(view, message);
-      schedule(touched(message));
-    },
-    time: learnServerTime,
-    state: renderConnection,
-  });
+  const live = new LiveSocket(at("main").dataset.socket, { ...listener(view, page), time: learnServerTime, state: renderConnection });
   at("reconnect-now").addEventListener("click", () => live.reconnect());
   setInterval(() => rows.tick(), 1000);
 }

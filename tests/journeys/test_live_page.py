@@ -125,12 +125,15 @@ def test_state_js_is_the_twin_of_events_py(open_page: Opener, fixture_server: Fi
         view = after
     results = page.evaluate(
         """async (cases) => {
-          const { apply } = await import("/static/js/state.js");
-          return cases.map(({ old, change }) => apply(old, change));
+          const { apply, difference } = await import("/static/js/state.js");
+          return cases.map(({ old, change }) => {
+            const again = JSON.parse(JSON.stringify(old)), fresh = apply(old, change);
+            return [fresh, apply(again, difference(again, fresh))];
+          });
         }""",
         cases,
     )
-    assert results == [case["new"] for case in cases]
+    assert results == [[case["new"], case["new"]] for case in cases]
 
 
 def test_gap_asks_for_a_snapshot(open_page: Opener, fixture_server: FixtureServer) -> None:
