@@ -53,8 +53,9 @@ def traders_claim(
     with transaction.atomic():
         traders = list(Trader.objects.raw(_CLAIM, values))
     prefetch_related_objects(traders, "latest_snapshot")
+    failing = [trader for trader in traders if trader.failing_since]  # a quarantined read counts as failing
     open_reads = QuarantinedRead.objects.filter(
-        trader__in=traders, confirmed_at__isnull=True, dismissed_at__isnull=True
+        trader__in=failing, confirmed_at__isnull=True, dismissed_at__isnull=True
     )
-    quarantined = {read.trader_id: read for read in open_reads} if traders else {}
+    quarantined = {read.trader_id: read for read in open_reads} if failing else {}
     return [ClaimedTrader(trader=trader, quarantined=quarantined.get(trader.pk)) for trader in traders]

@@ -32,6 +32,7 @@ from traders.storing import Look, Stored, looks_store
 log = structlog.get_logger(__name__)
 IN_FLIGHT_MAX = 64  # traders being read at once by one call
 CLAIM_EVERY_S = 0.25
+SENDING_S = 0.03  # within this all requests of a claim are on their way
 CLAIM_MARGIN_S = 30.0  # a claim outlives the call's deadline by this much
 PRUNE_BATCH = 5000
 ATTEMPTS_KEPT_DAYS = 2
@@ -108,6 +109,7 @@ class _SyncRun:
         self._loop: ReadLoop = read_loop()
         self._under_way: dict[Task[list[ReadResult]], list[ClaimedTrader]] = {}
         self._in_flight = 0
+        self._more_due = False  # the last claim left some for want of room
         self._worlds: dict[str, WorldTime | None] = {}
         self._codes: frozenset[str] | None = None
         self._outcome = SyncOutcome()
@@ -118,6 +120,7 @@ class _SyncRun:
                 self._claim()
                 if not self._under_way:
                     return self._outcome
+                self._judging_prepare()
                 remaining_s = self._deadline_s - self._elapsed_s()
                 if remaining_s <= 0:
                     return self._outcome
@@ -134,7 +137,7 @@ class _SyncRun:
     def _claim(self) -> None:
         elapsed_s = self._elapsed_s()
         room = IN_FLIGHT_MAX - self._in_flight
-        due = elapsed_s - self._claimed_s >= CLAIM_EVERY_S or room > IN_FLIGHT_MAX // 2
+        due = elapsed_s - self._claimed_s >= CLAIM_EVERY_S or self._more_due
         if not due or room <= 0 or (elapsed_s >= self._deadline_s / 2 and self._claimed_s >= 0):
             return
         self._claimed_s = elapsed_s
@@ -142,6 +145,7 @@ class _SyncRun:
         claims = traders_claim(
             now=self._now(), shard=self._shard, shards=self._shards, limit=room, claim_s=claim_s
         )
+        self._more_due = len(claims) == room
         groups: dict[tuple[TraderKind, str], list[ClaimedTrader]] = defaultdict(list)
         for claimed in claims:
             groups[TraderKind(claimed.trader.kind), claimed.trader.world].append(claimed)
@@ -242,13 +246,21 @@ class _SyncRun:
             self._codes = instrument_codes()
         return self._codes
 
+    def _judging_prepare(self) -> None:
+        """Look up what judging needs while the first answers are on their way."""
+        if self._codes is None and any(self._source(m.trader).networked for m in self._members()):
+            self._collect(self._loop.finished(timeout_s=SENDING_S))
+            self._known_codes()
+
+    def _members(self) -> list[ClaimedTrader]:
+        return [member for batch in self._under_way.values() for member in batch]
+
     def _give_up(self) -> None:
         """Cancel what did not end in time; it counts as failed and is tried again after a pause."""
         self._loop.abandon()
         self._collect([task for task in self._under_way if task.done() and not task.cancelled()])
-        failure = ReadFailure(FailureKind.FAILED, f"no answer within {self._deadline_s:g} s")
-        members = [member for batch in self._under_way.values() for member in batch]
-        now = self._now()
+        failure = ReadFailure(FailureKind.FAILED, f"no answer within {self._deadline_s:.1f} s")
+        members, now = self._members(), self._now()
         self._store(members, [ReadResult(key=m.trader.key, asked_at=now, failure=failure) for m in members])
         self._under_way.clear()
 
