@@ -123,8 +123,11 @@ USE_TZ = True
 USE_I18N = True
 
 # A connection is handed back after each request or task: kept ones leak under ASGI. The pool makes that cheap
-# in the web process; a Celery child has one task at a time and would rebuild the pool around each.
-DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL) | {"CONN_MAX_AGE": 0}}
+# in the web process; a Celery child has one task at a time and would rebuild the pool around each. The check
+# as one is handed out (50 µs) keeps connections that died with a restarted server from being served.
+DATABASES = {
+    "default": environ.Env.db_url_config(DATABASE_URL) | {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True},
+}
 if DATABASE_POOL:
     DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {
         "min_size": 1,

@@ -21,9 +21,10 @@ def redis_database() -> int:
     return int(worker.removeprefix("gw")) + 1 if worker else 0
 
 
-# The developer's own environment has no say in a test run.
-for name in ("DATABASE_URL", "REDIS_URL", "DATABASE_POOL", "DEBUG", "ALLOWED_HOSTS", "HTTPS"):
-    os.environ.pop(name, None)
+# The developer's own environment has no say in a test run; what a test gives the processes it starts has.
+if "ENSEMBLE_TEST_DATABASE" not in os.environ:
+    for name in ("DATABASE_URL", "REDIS_URL", "DATABASE_POOL", "DEBUG", "ALLOWED_HOSTS", "HTTPS"):
+        os.environ.pop(name, None)
 os.environ.update(
     VAR_DIR=str(TEST_VAR),
     SECRET_KEY="a key for tests only, long enough to pass the check of its length",
@@ -38,5 +39,5 @@ from portfolio_site.settings import DATABASES  # noqa: E402
 if "ENSEMBLE_TEST_DATABASE" in os.environ:
     DATABASES["default"]["NAME"] = os.environ["ENSEMBLE_TEST_DATABASE"]
 
-# Argon2 takes 50 ms a password by design; tests/house/test_settings.py looks at the real setting.
+# Argon2 takes 50 ms a password by design; tests/house/test_security.py looks at the real setting.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
 from portfolio_site.celery import HEARTBEAT_KEY
-from tests.running import TestProcesses, wait_until
+from tests.running import TestProcesses, http_status, wait_until
 
 
 def test_healthz_asks_nobody(client: Client) -> None:
@@ -79,3 +80,17 @@ def test_pool_child_dies_with_a_killed_worker(processes: TestProcesses) -> None:
     worker.process.kill()
     gone, left = psutil.wait_procs(children, timeout=20)
     assert (len(gone), left) == (len(children), [])
+
+
+@pytest.mark.slow
+def test_web_survives_the_loss_of_its_database_connections(processes: TestProcesses) -> None:
+    """OPS-3: PostgreSQL restarted under a running site: dead connections are replaced, not served."""
+    base, _ = processes.web()
+    assert [http_status(f"{base}/readyz") for _ in range(5)] == [200] * 5
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert cursor.fetchone()[0] >= 1
+    assert [http_status(f"{base}/readyz") for _ in range(5)] == [200] * 5

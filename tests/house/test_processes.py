@@ -165,7 +165,7 @@ def test_procfile_names_the_process_types_of_this_part() -> None:
         for before, part in zip(spec.argv, spec.argv[1:], strict=False)
         if before == "-Q"
     }
-    assert queues == {"sync,upkeep", "orders,plan"}
+    assert queues == {"sync", "orders,plan,upkeep"}
     assert all(spec.argv[0] == sys.executable for spec in specs)
 
 
