@@ -137,7 +137,8 @@ class _SyncRun:
     def _claim(self) -> None:
         elapsed_s = self._elapsed_s()
         room = IN_FLIGHT_MAX - self._in_flight
-        due = elapsed_s - self._claimed_s >= CLAIM_EVERY_S or self._more_due
+        much_room = self._more_due and room > IN_FLIGHT_MAX // 2
+        due = much_room or elapsed_s - self._claimed_s >= CLAIM_EVERY_S
         if not due or room <= 0 or (elapsed_s >= self._deadline_s / 2 and self._claimed_s >= 0):
             return
         self._claimed_s = elapsed_s
