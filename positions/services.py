@@ -124,9 +124,11 @@ def _standing(*, order: Order, report: VenueOrder | None, now: datetime) -> tupl
         return _standing_unheard(order=order, now=now)
     if order.status == OrderStatus.FILLED or report.filled_quantity > order.filled_quantity:
         return None, ""  # all is booked, or a fill is still to come and will be told by the next answer
+    if order.status in {OrderStatus.CANCELLED, OrderStatus.EXPIRED}:
+        return None, ""  # final; an answer that says otherwise was given before the order ended
     if report.status == VenueStatus.OPEN:
         return (OrderStatus.PARTIALLY_FILLED if order.filled_quantity else OrderStatus.SUBMITTED), ""
-    if order.status in {OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED}:
+    if order.status == OrderStatus.REJECTED:
         return None, ""
     if report.status == VenueStatus.REJECTED and not order.filled_quantity:
         return OrderStatus.REJECTED, report.reason
