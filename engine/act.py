@@ -305,6 +305,4 @@ def _cycle_done(gathered: Gathered) -> None:
     cycle = gathered.cycle
     states = CycleState.objects.filter(portfolio=gathered.portfolio)
     states.update(ran_at=gathered.now, next_at=gathered.now + CYCLE_EVERY, error="")
-    states.filter(wanted_at=cycle.wanted_at).update(
-        wanted_at=None, wanted_why="", forced_all=False, forced_underlyings=[]
-    )
+    states.filter(wanted_at=cycle.wanted_at).update(wanted_at=None, wanted_why="", forced_all=False)

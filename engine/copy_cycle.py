@@ -29,8 +29,8 @@ from engine.decisions import DecisionNote, decision_store
 from engine.domain.copy import copy_plan
 from engine.gather import cycle_gather
 from engine.models import CycleState
-from engine.order_life import portfolio_halt
-from execution.orders import order_cancel
+from engine.order_life import orders_call_back, portfolio_halt
+from execution.models import Order
 from markets.models import World
 from positions.models import ConflictRecord, Position
 
@@ -53,8 +53,8 @@ def cycle_run(*, portfolio_id: int, now: datetime) -> Acted | None:
         except BooksDiffer as difference:
             _stop(portfolio_id=portfolio_id, difference=difference, now=now)
             return None
-        for order_id in acted.cancel_ids if acted else ():
-            order_cancel(order_id=order_id, now=now, why="Its target changed")
+        if acted:
+            orders_call_back(order_ids=acted.cancel_ids, why="Its target changed", now=now)
         return acted
     CycleState.objects.filter(portfolio_id=portfolio_id, wanted_at__isnull=True).update(
         wanted_at=now, wanted_why="the books kept moving"
@@ -76,16 +76,18 @@ def _attempt(*, portfolio_id: int, now: datetime) -> Acted | None:
 
     :raises Superseded: the books moved meanwhile; nothing was written
     """
-    cycle = CycleState.objects.select_related("portfolio").filter(portfolio_id=portfolio_id).first()
-    if cycle is None or not cycle.portfolio.world:
+    with consistent_read():
+        cycle = CycleState.objects.select_related("portfolio").filter(portfolio_id=portfolio_id).first()
+        world = World.objects.filter(pk=cycle.portfolio.world).first() if cycle else None
+        gathered = None
+        if cycle is not None and world is not None and cycle.run == world.run:
+            gathered = cycle_gather(cycle=cycle, world=world, now=now)
+    if cycle is None or world is None:
         CycleState.objects.filter(portfolio_id=portfolio_id).update(next_at=now + CYCLE_EVERY, wanted_at=None)
         return None
-    world = World.objects.get(pk=cycle.portfolio.world)
-    if cycle.run != world.run:
+    if gathered is None:
         _run_begin(portfolio=cycle.portfolio, world=world, now=now)
-        cycle.refresh_from_db()
-    with consistent_read():
-        gathered = cycle_gather(portfolio=cycle.portfolio, world=world, cycle=cycle, now=now)
+        raise Superseded(f"run {world.run} of {world.label} begins")
     plan = copy_plan(inputs=gathered.inputs)
     return plan_act(plan=plan, gathered=gathered)
 
@@ -126,12 +128,10 @@ def cycles_due(*, now: datetime) -> list[int]:
 
 
 def world_is_flat(*, world: str) -> bool:
-    """Tell whether no portfolio of a world has anything open, so that a replay may start over."""
-    portfolios = Portfolio.objects.filter(world=world)
+    """Tell whether no portfolio of a world has anything open, so that a replay may start over.
+
+    One whose books differ decides nothing until a person has looked; it does not hold up the others.
+    """
+    portfolios = Portfolio.objects.filter(world=world, cycle__error="")
     holding = Position.objects.filter(portfolio__in=portfolios).exclude(status=Position.Status.CLOSED)
-    return (
-        not holding.exists()
-        and not portfolios.filter(
-            orders__status__in=["pending", "submitted", "partially_filled", "unknown"]
-        ).exists()
-    )
+    return not holding.exists() and not portfolios.filter(orders__status__in=Order.OPEN_STATUSES).exists()

@@ -118,7 +118,9 @@ def follows_arrange(*, portfolio: Portfolio, follow_ids: Sequence[int], now: dat
 
 def _refuse_leaving(follow: Follow) -> None:
     if follow.status in {Follow.Status.LEAVING, Follow.Status.REMOVED}:
-        raise InputError(f"{follow.trader.name} is being left. Follow this trader again to change that.")
+        raise InputError(
+            f"{follow.trader.name} is being left; it can be followed again once its positions are closed."
+        )
 
 
 def _changed(*, follow: Follow, text: str, reason: str, now: datetime) -> None:

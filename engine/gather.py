@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -21,7 +21,7 @@ from allocation.domain.limits import PROFILES, gross_cap
 from allocation.follows import follows_current
 from allocation.models import BlockedUnderlying, CapitalAccount, Follow, FollowLeg
 from core.clock import WorldTime
-from core.decimals import BPS, ONE, ZERO
+from core.decimals import BPS, ONE, ZERO, dollars
 from core.instruments import Instrument
 from core.types import ConflictRule, OrderSide, Policy
 from engine.domain.copy_types import (
@@ -43,6 +43,7 @@ from positions.valuation import portfolio_equity
 from traders.models import Trader, TraderSnapshot
 from traders.payloads import positions_load
 
+READ_AGE: Final = timedelta(seconds=10)
 UNREADABLE: Final = frozenset({Trader.Status.DEGRADED, Trader.Status.STALE, Trader.Status.PAUSED})
 
 
@@ -73,8 +74,9 @@ class Gathered:
         return self.clock.at(self.now)
 
 
-def cycle_gather(*, portfolio: Portfolio, world: World, cycle: CycleState, now: datetime) -> Gathered:
-    """Read the inputs of one copy decision of a portfolio that lives in ``world``."""
+def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
+    """Read the inputs of one copy decision of a portfolio that lives in ``world``, inside one snapshot."""
+    portfolio = cycle.portfolio
     account = CapitalAccount.objects.get(portfolio=portfolio)
     marks = marks_for(world=world.name, now=now)
     instruments = instruments_for(world=world.name)
@@ -168,7 +170,7 @@ def _follow_view(
             trader_id=follow.trader_id,
             name=follow.trader.name,
             place=follow.place,
-            state=_state(follow),
+            state=_state(follow, joining),
             book=book,
             ignored={**ignored, **joining} if joining is not None else ignored,
             memory=memory,
@@ -179,11 +181,21 @@ def _follow_view(
     )
 
 
-def _state(follow: Follow) -> FollowState:
-    """Return how a follow takes part; an active one whose trader cannot be read is LOST."""
-    if follow.status == Follow.Status.ACTIVE and follow.trader.status in UNREADABLE:
+def _state(follow: Follow, joining: Mapping[str, Decimal] | None) -> FollowState:
+    """Return how a follow takes part.
+
+    An active one whose trader cannot be read is LOST. So is one that waits for its first read; one that
+    waits for a read after resuming stays PAUSED until then.
+    """
+    if follow.status != Follow.Status.ACTIVE:
+        return FollowState(follow.status)
+    if follow.trader.status in UNREADABLE:
         return FollowState.LOST
-    return FollowState(follow.status)
+    if joining is None and not follow.joined:
+        return FollowState.LOST
+    if joining is None and follow.resumed_at is not None:
+        return FollowState.PAUSED
+    return FollowState.ACTIVE
 
 
 def _book(snapshot: TraderSnapshot | None, marks: Mapping[str, MarkData]) -> TraderBook | None:
@@ -227,7 +239,7 @@ def _joining(
 
     What a trader reports as opened after the follow began is new, however late it is first read.
     """
-    if snapshot is None or book is None or follow.status != Follow.Status.ACTIVE:
+    if snapshot is None or book is None or not _read_since_begun(follow):
         return None
     if follow.resumed_at is not None and follow.joined:
         copied = {underlying: leg.trader_quantity for underlying, leg in memory.items()}
@@ -235,7 +247,7 @@ def _joining(
     if follow.joined:
         return None
     prices = {code: mark.price for code, mark in marks.items()}
-    began_at = clock.at(follow.created_at)
+    began_at = clock.at(follow.resumed_at or follow.created_at)
     before = [
         leg
         for leg in basis_legs(snapshot=snapshot, prices=prices)
@@ -243,6 +255,14 @@ def _joining(
     ]
     open_before = book_at_marks(equity=snapshot.equity, legs=before, marks=prices)
     return ignored_on_join(book=open_before, mode=JoinMode(follow.join_mode))
+
+
+def _read_since_begun(follow: Follow) -> bool:
+    """Tell whether an active follow's trader was read since it began or resumed, or within 10 s before."""
+    begun_at = follow.resumed_at or follow.created_at
+    synced_at = follow.trader.synced_at
+    readable = follow.status == Follow.Status.ACTIVE and follow.trader.status not in UNREADABLE
+    return readable and synced_at is not None and synced_at >= begun_at - READ_AGE
 
 
 def _open_positions(portfolio: Portfolio) -> dict[str, Position]:
@@ -302,7 +322,7 @@ def _markets(
 
 def _entries_blocked(portfolio: Portfolio, account: CapitalAccount) -> str:
     if account.deficit > 0:
-        return f"a deficit of ${account.deficit:,.2f} has to be paid in first"
+        return f"a deficit of {dollars(account.deficit)} has to be paid in first"
     if portfolio.status != Portfolio.Status.ACTIVE:
         return portfolio.status_reason or f"the portfolio is {portfolio.get_status_display().lower()}"
     return ""
@@ -312,9 +332,7 @@ def _forced(
     cycle: CycleState, positions: Mapping[str, Position], views: Iterable[_FollowView]
 ) -> frozenset[str]:
     """Return the underlyings to place anew though no trader moved."""
-    forced = set(cycle.forced_underlyings)
-    if cycle.forced_all:
-        forced |= set(positions)
-        for view in views:
-            forced |= set(view.follow_input.book.legs if view.follow_input.book else ())
-    return frozenset(forced)
+    if not cycle.forced_all:
+        return frozenset()
+    books = [view.follow_input.book for view in views if view.follow_input.book]
+    return frozenset(positions).union(*(book.legs for book in books))

@@ -2,77 +2,91 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from django.db import transaction
-from django.db.models import F
+from django.db import DatabaseError, transaction
+from django.db.models import F, QuerySet
 
 from accounts.models import Portfolio
 from allocation.locks import capital_lock
 from allocation.models import FollowLeg
 from core.decimals import ZERO, dollars
+from core.errors import BooksDiffer
 from core.types import OrderSide, Policy
 from engine.decisions import DecisionNote, decision_store
-from engine.order_life import portfolio_halt
+from engine.order_life import orders_call_back, portfolio_halt
 from engine.sending import submit_later
 from execution.domain.orders import OrderDraft, SliceDraft
 from execution.models import Order
-from execution.orders import order_cancel, order_create
+from execution.orders import order_create
 from markets.models import World
 from positions.domain.margin import LiquidationPlan, PerpHolding
 from positions.domain.netting import exit_slices
 from positions.models import Position
-from positions.valuation import Unpriced, liquidation_check
+from positions.valuation import Unpriced, books_at_marks, liquidation_check, liquidation_of
 
+logger = logging.getLogger(__name__)
 PROTECTION: Final = Decimal("0.05")  # a liquidation fills at the touch; its limit is only this far away
 LIFETIME_S: Final = 60
 
 
 def portfolios_liquidate(*, now: datetime) -> list[int]:
-    """Close the perpetuals of every portfolio below its maintenance margin; return their ids."""
+    """Close the perpetuals of every portfolio below its maintenance margin; return their ids.
+
+    One without a mark for something it holds waits: nobody can say what it is worth.
+    """
     open_perps = Position.objects.filter(policy=Policy.PERP).exclude(status=Position.Status.CLOSED)
-    candidates = (
-        open_perps.exclude(quantity=0).order_by("portfolio_id").values_list("portfolio_id", flat=True)
-    )
-    return [portfolio_id for portfolio_id in candidates.distinct() if _liquidate(portfolio_id, now)]
+    candidates = open_perps.exclude(quantity=0).values_list("portfolio_id", flat=True).distinct()
+    below = [
+        books.portfolio_id
+        for books in books_at_marks(portfolio_ids=candidates)
+        if not books.unpriced and liquidation_of(books=books).needed
+    ]
+    return [portfolio_id for portfolio_id in below if _guarded(portfolio_id, now)]
 
 
-def _liquidate(portfolio_id: int, now: datetime) -> bool:
+def _guarded(portfolio_id: int, now: datetime) -> bool:
+    """Liquidate one portfolio; its fault is its own."""
     try:
-        plan = liquidation_check(portfolio_id=portfolio_id)
-    except Unpriced:
-        return False  # without a mark nobody can say; the position shows as stale
-    if not plan.needed:
+        return _liquidate(portfolio_id=portfolio_id, now=now)
+    except (BooksDiffer, Unpriced, DatabaseError):
+        logger.exception("liquidation of portfolio %s failed; it is tried again in seconds", portfolio_id)
         return False
-    for order_id in _other_orders(portfolio_id):
-        order_cancel(order_id=order_id, now=now, why="The portfolio is being liquidated")
-    return _close_all(portfolio_id=portfolio_id, plan=plan, now=now)
 
 
-def _other_orders(portfolio_id: int) -> list[int]:
-    working = Order.objects.filter(portfolio_id=portfolio_id, status__in=Order.OPEN_STATUSES)
-    return list(
-        working.exclude(purpose=Order.Purpose.LIQUIDATION).order_by("pk").values_list("pk", flat=True)
-    )
-
-
-@transaction.atomic
-def _close_all(*, portfolio_id: int, plan: LiquidationPlan, now: datetime) -> bool:
-    """Store a closing order for each perpetual that has no order working; halt the portfolio, once."""
-    capital_lock(portfolio_id=portfolio_id)
-    busy = set(
-        Order.objects.filter(portfolio_id=portfolio_id, status__in=Order.OPEN_STATUSES).values_list(
-            "underlying", flat=True
+def _liquidate(*, portfolio_id: int, now: datetime) -> bool:
+    """Halt, call back what opens, and store a closing order for each perpetual that has no exit working."""
+    with transaction.atomic():
+        capital_lock(portfolio_id=portfolio_id)
+        plan = liquidation_check(portfolio_id=portfolio_id)
+        if not plan.needed:
+            return False
+        why = (
+            f"Equity {dollars(plan.equity)} fell below the maintenance margin of {dollars(plan.maintenance)}"
         )
-    )
+        portfolio_halt(portfolio_id=portfolio_id, why=why, now=now)
+        stored = _closes_store(portfolio_id=portfolio_id, plan=plan, why=why, now=now)
+        opening = _working(portfolio_id).filter(reduce_only=False).order_by("pk")
+        opening_ids = list(opening.values_list("pk", flat=True))
+    orders_call_back(order_ids=opening_ids, why="The portfolio is being liquidated", now=now)
+    return stored
+
+
+def _working(portfolio_id: int) -> QuerySet[Order]:
+    return Order.objects.filter(portfolio_id=portfolio_id, status__in=Order.OPEN_STATUSES)
+
+
+def _closes_store(*, portfolio_id: int, plan: LiquidationPlan, why: str, now: datetime) -> bool:
+    """Store the closing orders that are missing; return whether there were any."""
+    busy = set(_working(portfolio_id).values_list("underlying", flat=True))
     closes = [close for close in plan.closes if close.underlying not in busy]
     if not closes:
         return False
     portfolio = Portfolio.objects.get(pk=portfolio_id)
-    why = f"Equity {dollars(plan.equity)} fell below the maintenance margin of {dollars(plan.maintenance)}"
     for close in closes:
         order = _order_store(portfolio=portfolio, close=close, why=why, now=now)
         transaction.on_commit(partial(submit_later, order.pk))
@@ -80,7 +94,6 @@ def _close_all(*, portfolio_id: int, plan: LiquidationPlan, now: datetime) -> bo
     names = ", ".join(close.code for close in closes)
     note = DecisionNote(kind="liquidation", text=f"Liquidating {names}"[:200], reason=why)
     decision_store(portfolio=portfolio, note=note, now=now)
-    portfolio_halt(portfolio_id=portfolio_id, why=why, now=now)
     return True
 
 

@@ -22,9 +22,6 @@ class CycleState(models.Model):
     ran_at = models.DateTimeField(null=True, blank=True)
     next_at = models.DateTimeField(default=utc_now, db_index=True)
     run = models.PositiveIntegerField(default=1, help_text="World run in which it last ran.")
-    forced_underlyings = models.JSONField(
-        default=list, help_text="Underlyings to place anew though no trader moved."
-    )
     forced_all = models.BooleanField(
         default=False, help_text="A setting or the set of follows changed: place all anew."
     )

@@ -7,27 +7,28 @@ at what the database says is unfinished, so there is one path for both.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 
 from accounts.models import Portfolio
+from allocation.capital import capital_version_raise
 from core.decimals import dollars, plain
-from core.errors import RetryLater
+from core.errors import BooksDiffer, RetryLater
 from engine.decisions import DecisionNote, decision_store
 from engine.publishing import portfolios_changed
 from engine.wake import cycles_wake
 from execution.models import Order
 from execution.orders import (
     order_cancel,
-    order_ids_of,
     order_submit,
     orders_due_for_expiry,
-    orders_open,
     orders_to_ask,
     orders_to_submit,
 )
 from execution.venues.paper import paper_match
+from execution.venues.paper_news import paper_news
 from markets.models import World
 from positions.booking import FillBooked
 from positions.services import OrderNews, order_sync
@@ -39,12 +40,14 @@ TROUBLE = frozenset(
 
 
 def order_send(*, order_id: int, now: datetime) -> str:
-    """Send one stored order and return its status; sending it twice is harmless."""
+    """Send one stored order and return its status; sending it twice is harmless.
+
+    A refused order wakes nobody: what was refused now would be refused again at once.
+    """
     status = order_submit(order_id=order_id, now=now)
-    portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
     if status in {Order.Status.REJECTED, Order.Status.UNKNOWN}:
         _trouble_note(order_id=order_id, now=now)
-        cycles_wake(portfolio_ids=[portfolio_id], now=now, why=f"order {status}")
+    portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
     portfolios_changed(portfolio_ids=[portfolio_id])
     return status
 
@@ -52,16 +55,41 @@ def order_send(*, order_id: int, now: datetime) -> str:
 def orders_work(*, now: datetime) -> None:
     """Do everything that open orders need now."""
     for order_id in orders_to_submit(now=now):
-        order_send(order_id=order_id, now=now)
+        with one_order(order_id=order_id, now=now):
+            order_send(order_id=order_id, now=now)
     overdue = orders_due_for_expiry(now=now)
-    for order_id in overdue:
-        order_cancel(order_id=order_id, now=now, why="Not filled in time")
-    matched: list[str] = []
+    orders_call_back(order_ids=overdue, why="Not filled in time", now=now)
     for world in _worlds_with_open_orders():
-        matched += paper_match(world=world.name, now=now, clock=world.clock())
-    ask = {*order_ids_of(client_order_ids=matched), *orders_to_ask(now=now), *overdue}
-    ask |= set(_cancelling())
+        paper_match(world=world.name, now=now, clock=world.clock())
+    ask = {*paper_news(), *orders_to_ask(now=now), *overdue, *_cancelling()}
     orders_ask(order_ids=sorted(ask), now=now)
+
+
+@contextmanager
+def one_order(*, order_id: int, now: datetime) -> Iterator[None]:
+    """Let a fault of one order stay its own: if books differ its portfolio is halted; the others go on."""
+    try:
+        yield
+    except RetryLater as error:
+        logger.warning("order %s has to wait: %s", order_id, error)
+    except BooksDiffer as difference:
+        logger.exception("order %s cannot be booked", order_id)
+        portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
+        portfolio_halt(portfolio_id=portfolio_id, why=str(difference), now=now)
+    except Exception:
+        logger.exception("work on order %s failed; it is tried again in a second", order_id)
+
+
+def orders_call_back(*, order_ids: Iterable[int], why: str, now: datetime) -> None:
+    """Ask for orders to be ended. One that was never sent ends here; the others once the venue says so."""
+    for order_id in order_ids:
+        with one_order(order_id=order_id, now=now):
+            if order_cancel(order_id=order_id, now=now, why=why) is None:
+                continue
+            order = Order.objects.get(pk=order_id)
+            if order.status not in Order.OPEN_STATUSES:
+                _trouble_note(order_id=order_id, now=now)
+                cycles_wake(portfolio_ids=[order.portfolio_id], now=now, why="an order ended unsent")
 
 
 def _worlds_with_open_orders() -> list[World]:
@@ -70,30 +98,26 @@ def _worlds_with_open_orders() -> list[World]:
 
 
 def _cancelling() -> list[int]:
-    return list(
-        Order.objects.filter(status__in=Order.OPEN_STATUSES, cancel_requested_at__isnull=False).values_list(
-            "pk", flat=True
-        )
-    )
+    asked = Order.objects.filter(status__in=Order.OPEN_STATUSES, cancel_requested_at__isnull=False)
+    return list(asked.values_list("pk", flat=True))
 
 
 def orders_ask(*, order_ids: Iterable[int], now: datetime) -> None:
     """Ask the venue about orders, book what is new, and wake the portfolios it concerns."""
     changed: set[int] = set()
     ended: set[int] = set()
-    for order_id in order_ids:
-        try:
-            news = order_sync(order_id=order_id, now=now)
-        except RetryLater as error:
-            logger.warning("order %s could not be asked about: %s", order_id, error)
-            continue
-        if news.fills or news.status_changed:
-            changed.add(news.portfolio_id)
-            _news_note(news=news, now=now)
-        if news.ended:
-            ended.add(news.portfolio_id)
-    cycles_wake(portfolio_ids=ended, now=now, why="an order ended")
-    portfolios_changed(portfolio_ids=sorted(changed))
+    try:
+        for order_id in order_ids:
+            with one_order(order_id=order_id, now=now):
+                news = order_sync(order_id=order_id, now=now)
+                if news.fills or news.status_changed:
+                    changed.add(news.portfolio_id)
+                if news.ended:
+                    ended.add(news.portfolio_id)
+                _news_note(news=news, now=now)
+    finally:
+        cycles_wake(portfolio_ids=ended, now=now, why="an order ended")
+        portfolios_changed(portfolio_ids=sorted(changed))
 
 
 def _news_note(*, news: OrderNews, now: datetime) -> None:
@@ -106,7 +130,7 @@ def _news_note(*, news: OrderNews, now: datetime) -> None:
     if news.deficit > 0:
         portfolio_halt(
             portfolio_id=order.portfolio_id,
-            why=f"Losses exceed free capital by ${news.deficit:,.2f}",
+            why=f"Losses exceed free capital by {dollars(news.deficit)}",
             now=now,
         )
 
@@ -154,13 +178,7 @@ def portfolio_halt(*, portfolio_id: int, why: str, now: datetime) -> None:
     """Stop entries until a person puts it right; exits go on. Halting a halted one changes nothing."""
     halted = Portfolio.objects.filter(pk=portfolio_id).exclude(status=Portfolio.Status.HALTED)
     if halted.update(status=Portfolio.Status.HALTED, status_reason=why[:240]):
+        capital_version_raise(portfolio_id=portfolio_id)
         portfolio = Portfolio.objects.get(pk=portfolio_id)
         note = DecisionNote(kind="halted", text="Portfolio halted", reason=why)
         decision_store(portfolio=portfolio, note=note, now=now)
-
-
-def orders_recover(*, now: datetime) -> int:
-    """Ask the venue about every order that may still change; return how many. For the start of a worker."""
-    order_ids = orders_open()
-    orders_ask(order_ids=order_ids, now=now)
-    return len(order_ids)

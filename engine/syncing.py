@@ -9,7 +9,7 @@ from typing import Final
 
 from core.clock import SYSTEM_CLOCK, Clock
 from engine.publishing import portfolios_changed
-from engine.wake import cycles_wake, portfolios_following
+from engine.wake import cycles_wake, portfolios_following, portfolios_joining
 from traders.sync import SyncOutcome, sync_due
 
 SYNC_DEADLINE_S: Final = 20.0
@@ -25,6 +25,8 @@ def shard_sync(*, shard: int, shards: int, now: datetime, clock: Clock = SYSTEM_
     outcome = sync_due(
         now=now, shard=shard, shards=shards, deadline_s=SYNC_DEADLINE_S, on_changed=wake, clock=clock
     )
+    joining = portfolios_joining(trader_ids=[*outcome.synced_ids, *outcome.cached_ids])
+    cycles_wake(portfolio_ids=joining, now=now, why="a follow can join")
     seen = {*outcome.synced_ids, *outcome.failed_ids, *outcome.quarantined_ids}
     portfolios_changed(portfolio_ids=portfolios_following(trader_ids=seen))
     return outcome

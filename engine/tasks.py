@@ -74,6 +74,12 @@ def upkeep_expire_reservations() -> None:
     upkeep.reservations_sweep(now=utc_now())
 
 
+@shared_task(name="upkeep.lost_traders")
+def upkeep_lost_traders() -> None:
+    """Recommend closing what is held for traders that could not be read for a day."""
+    upkeep.lost_traders_tell(now=utc_now())
+
+
 @shared_task(name="upkeep.prune")
 def upkeep_prune() -> None:
     """Delete snapshots older than 90 days and what else has had its time."""

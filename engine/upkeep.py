@@ -5,10 +5,19 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import DatabaseError
 
 from accounts.models import Portfolio
 from allocation.capital import reservations_expire
+from allocation.models import CapitalAccount, Follow
+from core.decimals import dollars
+from core.errors import BooksDiffer
+from core.ids import fingerprint
+from engine.decisions import DecisionNote, decision_store
 from engine.liquidation import portfolios_liquidate
+from engine.order_life import portfolio_halt
 from engine.publishing import portfolios_changed
 from markets.models import World
 from positions.audit import Finding, books_audit
@@ -18,21 +27,42 @@ from positions.valuation import valuations_update
 from traders.sync import sync_prune
 
 logger = logging.getLogger(__name__)
-SETTLING = timedelta(seconds=30)  # a fill made at the venue within it may still be on its way to us
+VALUED_AT_ONCE: Final = 500
+LOST_FOR: Final = timedelta(hours=24)
+SETTLING: Final = timedelta(seconds=30)  # a fill made at the venue within it may still be on its way to us
 
 
 def portfolios_value(*, now: datetime) -> int:
-    """Value every portfolio that lives in a world and tell its pages; return how many.
+    """Value every portfolio that lives in a world, liquidate and halt where it must be; return how many.
 
-    One that has no world yet holds nothing but cash, whose worth changes only with the cash.
+    One that has no world yet holds nothing but cash, whose worth changes only with the cash. Open pages
+    look again whenever marks change, so nobody is told here.
     """
     ids = list(Portfolio.objects.exclude(world="").order_by("pk").values_list("pk", flat=True))
-    unpriced = valuations_update(portfolio_ids=ids, now=now)
+    for begin in range(0, len(ids), VALUED_AT_ONCE):
+        _chunk_value(portfolio_ids=ids[begin : begin + VALUED_AT_ONCE], now=now)
+    portfolios_liquidate(now=now)
+    deficits_halt(now=now)
+    return len(ids)
+
+
+def _chunk_value(*, portfolio_ids: list[int], now: datetime) -> None:
+    """Value some portfolios; a fault of these does not keep the others from being valued."""
+    try:
+        unpriced = valuations_update(portfolio_ids=portfolio_ids, now=now)
+    except DatabaseError:
+        logger.exception("portfolios %s to %s could not be valued", portfolio_ids[0], portfolio_ids[-1])
+        return
     if unpriced:
         logger.warning("portfolios %s hold something without a mark and cannot be valued", unpriced)
-    portfolios_liquidate(now=now)
-    portfolios_changed(portfolio_ids=ids)
-    return len(ids)
+
+
+def deficits_halt(*, now: datetime) -> None:
+    """Halt every portfolio that owes money, whatever made it so and whoever died before halting it."""
+    owing = CapitalAccount.objects.filter(deficit__gt=0).exclude(portfolio__status=Portfolio.Status.HALTED)
+    for account in owing.order_by("pk"):
+        why = f"Losses exceed free capital by {dollars(account.deficit)}"
+        portfolio_halt(portfolio_id=account.pk, why=why, now=now)
 
 
 def positions_fund(*, now: datetime) -> int:
@@ -52,9 +82,14 @@ def positions_fund(*, now: datetime) -> int:
 def _world_fund(*, world: World, portfolio_ids: list[int], now: datetime) -> list[int]:
     """Book the funding of one world's portfolios; return those that paid or received something."""
     at = world.clock().at(now)
-    return [
-        pk for pk in portfolio_ids if portfolio_fund(portfolio_id=pk, world=world.name, now=now, world_at=at)
-    ]
+    paid: list[int] = []
+    for portfolio_id in portfolio_ids:
+        try:
+            if portfolio_fund(portfolio_id=portfolio_id, world=world.name, now=now, world_at=at):
+                paid.append(portfolio_id)
+        except (BooksDiffer, DatabaseError):
+            logger.exception("funding of portfolio %s failed; it is booked with the next", portfolio_id)
+    return paid
 
 
 def reservations_sweep(*, now: datetime) -> int:
@@ -63,6 +98,31 @@ def reservations_sweep(*, now: datetime) -> int:
     if expired:
         logger.warning("%s reservations ran out unused; their capital is free again", len(expired))
     return len(expired)
+
+
+def lost_traders_tell(*, now: datetime) -> int:
+    """Recommend closing what is held for traders that could not be read for 24 hours; once per outage."""
+    lost = (
+        Follow.objects.filter(trader__failing_since__lte=now - LOST_FOR)
+        .exclude(status=Follow.Status.REMOVED)
+        .exclude(slices__quantity=0)
+        .filter(slices__isnull=False)
+        .select_related("trader", "portfolio")
+        .distinct()
+    )
+    told = 0
+    for follow in lost:
+        trader = follow.trader
+        note = DecisionNote(
+            kind="held",
+            text=f"Consider closing what {trader.name} holds here",
+            reason=f"It could not be read since {trader.failing_since:%d %b %H:%M} ({trader.last_error}). "
+            "Its positions are held and nothing is opened; remove the trader to close or keep them.",
+            follow_ids=[follow.pk],
+            fingerprint=fingerprint("lost", follow.pk, trader.failing_since),
+        )
+        told += decision_store(portfolio=follow.portfolio, note=note, now=now) is not None
+    return told
 
 
 def prune(*, now: datetime) -> None:

@@ -25,7 +25,7 @@ from positions.domain.worth import HeldAtMark, Worth, worth_of
 from positions.locks import valuations_lock
 from positions.models import EquityPoint, Position, Valuation
 
-__all__ = ["BooksAtMark", "books_at_marks", "liquidation_check", "liquidation_price", "portfolio_equity",
+__all__ = ["BooksAtMark", "books_at_marks", "liquidation_check", "liquidation_of", "liquidation_price", "portfolio_equity",
            "valuations_update"]  # fmt: skip
 
 POINT_EVERY: Final = timedelta(seconds=10)
@@ -158,6 +158,11 @@ def liquidation_check(*, portfolio_id: int) -> LiquidationPlan:
         raise Unpriced(
             f"portfolio {portfolio_id} holds {', '.join(books.unpriced)} without a mark in {books.world}"
         )
+    return liquidation_of(books=books)
+
+
+def liquidation_of(*, books: BooksAtMark) -> LiquidationPlan:
+    """Tell the same of books that were read already, every holding of which has a mark."""
     perps = [
         PerpHolding(held.underlying, held.code, held.quantity, held.mark, held.max_leverage)
         for held in books.holdings
