@@ -33,6 +33,11 @@ def follows_current(*, portfolio_id: int) -> list[Follow]:
     )
 
 
+def trader_is_followed(*, trader_id: int) -> bool:
+    """Tell whether any portfolio follows a trader, paused and leaving follows included."""
+    return Follow.objects.filter(trader_id=trader_id).exclude(status=Follow.Status.REMOVED).exists()
+
+
 @transaction.atomic
 def follow_create(*, portfolio: Portfolio, trader: Trader, join_mode: str, now: datetime) -> Follow:
     """Add a trader at the end of the portfolio's list and split the weights anew.

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F
 
 from allocation.capital import capital_reserve
-from allocation.follows import follow_end
+from allocation.follows import follow_end, trader_is_followed
 from allocation.models import CapitalAccount, Follow, FollowLeg, Reservation
 from core.decimals import ZERO, plain
 from core.ids import fingerprint
@@ -32,6 +32,7 @@ from execution.models import Order
 from execution.orders import order_create
 from positions.models import ConflictRecord
 from positions.services import transfers_book
+from traders.services import trader_sync_pause
 
 CYCLE_EVERY: Final = timedelta(seconds=60)
 ORDER_LIFETIME_S: Final = 60
@@ -291,6 +292,8 @@ def _follows_settle(gathered: Gathered) -> None:
     for follow in gathered.follows.values():
         if follow.status == Follow.Status.LEAVING and not _has_part(gathered, follow.pk):
             follow_end(follow=follow, now=gathered.now)
+            if not trader_is_followed(trader_id=follow.trader_id):
+                trader_sync_pause(trader_ids=[follow.trader_id])  # nobody is left to read it for
 
 
 def _has_part(gathered: Gathered, follow_id: int) -> bool:

@@ -19,7 +19,7 @@ from engine.decisions import DecisionNote, decision_store, world_time
 from engine.publishing import portfolio_changed
 from engine.wake import cycles_wake
 from positions.services import slices_hand_over
-from traders.services import trader_find_or_create, trader_wake
+from traders.services import trader_find_or_create, trader_sync_resume, trader_wake
 
 
 def follow_start(
@@ -41,6 +41,10 @@ def follow_start(
             f"Joining must be one of {Follow.JoinMode.values}, got “{join_mode}”.", field="join_mode"
         )
     trader = trader_find_or_create(kind=kind, key=key, now=now)
+    if not follow_rows.trader_is_followed(trader_id=trader.pk):
+        trader_sync_resume(
+            trader_ids=[trader.pk], now=now
+        )  # it was abandoned; what an operator paused stays so
     with transaction.atomic():
         follow = follow_rows.follow_create(portfolio=portfolio, trader=trader, join_mode=join_mode, now=now)
         _changed(

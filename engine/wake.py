@@ -46,7 +46,7 @@ def portfolios_following(*, trader_ids: Iterable[int]) -> list[int]:
 
 
 def portfolios_joining(*, trader_ids: Iterable[int]) -> list[int]:
-    """Return the ids of portfolios with an active follow of these traders that waits for a read to join on."""
+    """Return the ids of portfolios with an active follow of these traders that waits for a read."""
     waiting = Follow.objects.filter(
         Q(joined=False) | Q(resumed_at__isnull=False), status=Follow.Status.ACTIVE
     )

@@ -12,7 +12,7 @@ from decimal import ROUND_UP, Decimal
 
 from core.decimals import MONEY_STEP, ZERO
 from engine.domain.copy_types import Market
-from engine.domain.placement import Placement, Verdict, limit_price
+from engine.domain.placement import Placement, Verdict, limit_price, sendable
 
 
 def entries_fund(
@@ -51,7 +51,9 @@ def _fund(placement: Placement, market: Market, free: Decimal, rate: Decimal) ->
         size = market.instrument.quantity(max(free, ZERO) / (price * rate))
         if _needed(size, price, rate) > free:
             size = max(ZERO, size - market.instrument.quantity_step)
-        if size == 0 or size * market.mark < market.instrument.min_notional:
+        if size == 0 or not sendable(
+            quantity=size.copy_sign(placement.quantity), purpose=placement.purpose, market=market
+        ):
             return replace(placement, verdict=Verdict.UNFUNDED, quantity=ZERO)
     return replace(
         placement, quantity=size.copy_sign(placement.quantity), capital_needed=_needed(size, price, rate)

@@ -116,6 +116,18 @@ def placement_decide(
     return Placement(Verdict.CANCEL if against else Verdict.WAIT, cause, cancels=against)
 
 
+def sendable(*, quantity: Decimal, purpose: Purpose, market: Market) -> bool:
+    """Tell whether a signed order quantity reaches the venue's minimum.
+
+    The venue values an entry at its limit, which for a sell lies below the mark; an order that passed at the
+    mark alone would be refused and decided again without end.
+    """
+    price = market.mark
+    if not purpose.reduces:
+        price = min(price, limit_price(side_up=quantity > 0, purpose=purpose, market=market))
+    return abs(quantity) * price >= market.instrument.min_notional
+
+
 def limit_price(*, side_up: bool, purpose: Purpose, market: Market) -> Decimal:
     """Return the limit of an order: mark + reach for a buy (``side_up``), mark - reach for a sell.
 
@@ -158,7 +170,7 @@ def _judge(
     if target == 0:
         return Verdict.PLACE
     if quantity == 0 or (
-        purpose is not Purpose.CLOSE and abs(quantity) * market.mark < market.instrument.min_notional
+        purpose is not Purpose.CLOSE and not sendable(quantity=quantity, purpose=purpose, market=market)
     ):
         return Verdict.SMALL
     if cause is Cause.TRADER:

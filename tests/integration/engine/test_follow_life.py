@@ -140,6 +140,10 @@ def test_leaving_closes_the_slices_and_ends_the_follow(arena: ReplayDriver, alic
     assert arena.audit() == []
     follow_remove(follow=left, keep_positions=False, now=arena.wall_at)  # pressed twice
     assert Decision.objects.filter(kind="follow", text="Leaving Grok 4").count() == 1
+    assert left.trader.status == "paused"  # nobody follows it any more: it is read no longer
+    again = follow_start(portfolio=portfolio, kind="replay", key=GROK, now=arena.wall_at)
+    again.trader.refresh_from_db()
+    assert again.trader.status == "active"
 
 
 def test_leaving_may_keep_the_positions_as_ones_own(arena: ReplayDriver, alice: Any) -> None:
