@@ -67,6 +67,24 @@ def test_what_the_venue_would_not_take_is_not_sent(target: str, held: str) -> No
     assert (placement.verdict, placement.quantity) == (Verdict.SMALL, D(0))
 
 
+@pytest.mark.parametrize(
+    ("target", "held", "verdict"),
+    [
+        ("5.005", "0", Verdict.PLACE),  # a buy's limit lies above the mark: 10.01
+        ("-5.005", "0", Verdict.SMALL),  # 10.01 at the mark, 9.99999 at the limit of 1.998
+        ("-5.01", "0", Verdict.PLACE),  # 10.00998 at the limit
+        ("-7.005", "-2", Verdict.SMALL),
+        ("2", "7.005", Verdict.PLACE),  # what only reduces is taken at any value
+    ],
+)
+def test_the_minimum_is_reached_at_the_price_the_venue_tests(
+    target: str, held: str, verdict: Verdict
+) -> None:
+    """ALL-4: a sell entry is valued at its limit, 10 bps below the mark."""
+    market = Market(Instrument("COIN", "COIN", D(1), D("0.005"), price_places=6), mark=D(2))
+    assert decide(target, held, market=market).verdict is verdict
+
+
 @pytest.mark.parametrize("held", ["2", "0.001"])
 def test_a_flip_closes_first(held: str) -> None:
     """SPEC, netting: reduce-only, the whole quantity, whatever it is worth."""
@@ -194,6 +212,20 @@ def test_an_entry_without_capital_waits(free: str) -> None:
         D(0),
         D(0),
     )
+
+
+def test_an_entry_cut_below_what_the_venue_takes_waits() -> None:
+    """CAP-1, ALL-4: 10.02 pay for 5.005 units at the mark of 2; a sell of them is worth 9.99999 at its limit."""
+    coin = Market(Instrument("COIN", "COIN", D(1), D("0.005"), price_places=6), mark=D(2))
+    for quantity, verdict in (("-100", Verdict.UNFUNDED), ("100", Verdict.PLACE)):
+        funded = entries_fund(
+            placements={"COIN": entry(quantity)},
+            markets={"COIN": coin},
+            free_capital=D("10.0201") if quantity == "-100" else D("10.03"),
+            margin_rate=D(1),
+            fee_rate=D("0.0005"),
+        )
+        assert funded["COIN"].verdict is verdict
 
 
 def test_exits_need_no_capital() -> None:

@@ -220,7 +220,8 @@ def _check_orders(given: CopyInputs, plan: CopyPlan) -> None:
         if not order.reduce_only:
             assert signed * held >= 0
             assert order.quantity % market.instrument.quantity_step == 0
-            assert order.quantity * market.mark >= market.instrument.min_notional
+            lowest = min(market.mark, order.limit_price)
+            assert order.quantity * lowest >= market.instrument.min_notional
             assert not market.stale
             assert not given.entries_blocked
             assert order.underlying not in given.blocked
