@@ -1,10 +1,10 @@
 """One hub per open portfolio and web process: it reads once for all its sockets and sends numbered changes.
 
 A *poke* on the channel layer says only "look again". The hub reads a fresh view from the database,
-compares it with the last one and sends the difference. The first poke is answered at once, later ones
-are merged for 200 ms; a change of the books does not wait for the merging of price changes. A poke
-that is lost costs at most one heartbeat. While the database does not answer, the last view stands and
-the sockets are told since when; afterwards they get a snapshot.
+compares it with the last one and sends the difference; where only prices moved it reads only those.
+The first poke is answered at once, later ones are merged for 200 ms; a change of the books does not wait
+for the merging of price changes. A poke that is lost costs at most one heartbeat. While the database does
+not answer, the last view stands and the sockets are told since when; afterwards they get a snapshot.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from weakref import WeakKeyDictionary
 import orjson
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
-from django.db import connection, transaction
 from redis.exceptions import RedisError
 
 from accounts.models import User
@@ -30,7 +29,7 @@ from core.events import PortfolioView, view_diff
 from core.ids import epoch_new
 from dashboard.outbox import Outbox
 from engine.publishing import portfolio_group, world_group
-from engine.selectors import portfolio_view
+from engine.selectors import portfolio_reading, portfolio_repriced, view_build
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +41,21 @@ READS_AT_ONCE: Final = 4
 PRICE_READS_AT_ONCE: Final = 2  # so that a change of the books never queues behind everyone's new prices
 NO_SUCH_PORTFOLIO: Final = 4404
 
-ViewReader = Callable[[User, int], PortfolioView]
+Reading = Any  # what a view was built from; only the reader looks inside
+ViewReader = Callable[[User, int, Reading | None], tuple[Reading, PortfolioView]]
 
 
-def view_read(user: User, portfolio_id: int) -> PortfolioView:
-    """Read the view of one of the person's portfolios, all of it as of one moment.
+def view_read(user: User, portfolio_id: int, last: Reading | None) -> tuple[Reading, PortfolioView]:
+    """Read the view of one of the person's portfolios, or only reprice the last reading.
 
+    :param last: the reading to put at the prices of now; None reads the books as well
     :raises NotFound: it is not, or no longer, theirs
     """
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return portfolio_view(portfolio=portfolio_get(user=user, portfolio_id=portfolio_id))
+    if last is None:
+        reading = portfolio_reading(portfolio=portfolio_get(user=user, portfolio_id=portfolio_id))
+    else:
+        reading = portfolio_repriced(reading=last)
+    return reading, view_build(context=reading)
 
 
 def now_text() -> str:
@@ -62,7 +64,7 @@ def now_text() -> str:
 
 
 class ReadGate:
-    """Runs reads in threads, at most ``READS_AT_ONCE`` together, of which a part may be for prices alone."""
+    """Runs reads in threads, at most ``READS_AT_ONCE`` together, of which a part may be of prices alone."""
 
     _threads = ThreadPoolExecutor(max_workers=READS_AT_ONCE, thread_name_prefix="view-read")
 
@@ -71,13 +73,18 @@ class ReadGate:
         self._any = asyncio.Semaphore(READS_AT_ONCE)
         self._prices = asyncio.Semaphore(PRICE_READS_AT_ONCE)
 
-    async def read(self, *, user: User, portfolio_id: int, urgent: bool) -> PortfolioView:
-        """Return a fresh view; raises what the reader raises."""
-        if urgent:
+    async def read(
+        self, *, user: User, portfolio_id: int, last: Reading | None
+    ) -> tuple[Reading, PortfolioView]:
+        """Return a reading and its view; raises what the reader raises.
+
+        :param last: what to reprice; None reads the books too, and does not queue behind price changes
+        """
+        if last is None:
             async with self._any:
-                return await self._read(user, portfolio_id)
+                return await self._read(user, portfolio_id, None)
         async with self._prices, self._any:
-            return await self._read(user, portfolio_id)
+            return await self._read(user, portfolio_id, last)
 
 
 class PortfolioHub:
@@ -88,6 +95,7 @@ class PortfolioHub:
         self.epoch = epoch_new()
         self.seq = 0
         self.view: PortfolioView | None = None
+        self._reading: Reading | None = None
         self._user = user
         self._gate = gate
         self._outboxes: set[Outbox] = set()
@@ -175,11 +183,13 @@ class PortfolioHub:
         self._ears_turn(None)
         loop = asyncio.get_running_loop()
         while True:
-            urgent = await self._due()
+            books = await self._due()
             self._books_poked = self._prices_poked = False
-            started = loop.time()
+            started, last = loop.time(), None if books else self._reading
             try:
-                view = await self._gate.read(user=self._user, portfolio_id=self.portfolio_id, urgent=urgent)
+                self._reading, view = await self._gate.read(
+                    user=self._user, portfolio_id=self.portfolio_id, last=last
+                )
             except NotFound:
                 self._close_all(NO_SUCH_PORTFOLIO)
                 return
@@ -189,9 +199,9 @@ class PortfolioHub:
                 )
                 self._failed(at=loop.time())
                 continue
-            self._prices_ready_at, self._heartbeat_at = started + MERGE_S, started + HEARTBEAT_S
-            if urgent:
-                self._books_ready_at = started + MERGE_S
+            self._prices_ready_at = started + MERGE_S
+            if books:
+                self._books_ready_at, self._heartbeat_at = started + MERGE_S, started + HEARTBEAT_S
             self._publish(view)
             self._ears_turn(view["portfolio"]["world"])
 

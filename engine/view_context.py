@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -132,6 +132,23 @@ def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
         ),
         closed_count=closed["closed"],
         won_count=closed["won"],
+    )
+
+
+def context_reprice(*, context: ViewContext, now: datetime) -> ViewContext:
+    """Return a reading with the world's clock, the marks and the portfolio's worth of now: three queries.
+
+    The books stay as they were read: whoever changes those says so, and they are read again then.
+    """
+    portfolio = context.portfolio
+    world = World.objects.filter(pk=portfolio.world).first() if portfolio.world else None
+    return replace(
+        context,
+        now=now,
+        world=world,
+        world_at=world.clock().at(now) if world else now,
+        valuation=Valuation.objects.get(portfolio=portfolio),
+        marks=_marks_of(portfolio, context.positions),
     )
 
 

@@ -171,6 +171,29 @@ async def test_a_lost_poke_costs_a_heartbeat(room: Room, monkeypatch: pytest.Mon
     assert (message["type"], message["set"]["kpis"]) == ("change", {"equity": "1"})
 
 
+async def test_prices_alone_do_not_read_the_books(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """VIEW-2: a price change reprices the last reading."""
+    monkeypatch.setattr(hub_module, "HEARTBEAT_S", 60.0)
+    socket = await room.join()
+    reads, books = room.reader.reads, room.reader.book_reads
+    for number in range(3):
+        room.reader.view = view_make(equity=str(number), world="replay:set")
+        await room.poke(world_group("replay:set"))
+        await socket.take()
+    assert (room.reader.reads, room.reader.book_reads) == (reads + 3, books)
+
+
+async def test_prices_do_not_put_the_heartbeat_off(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """VIEW-2: however often prices move, the books are read again at the heartbeat."""
+    monkeypatch.setattr(hub_module, "HEARTBEAT_S", 0.8)
+    await room.join()
+    books = room.reader.book_reads
+    async with asyncio.timeout(10):
+        while room.reader.book_reads < books + 2:
+            await room.poke(world_group("replay:set"))
+            await asyncio.sleep(MERGE_S / 2)
+
+
 async def test_one_read_serves_every_socket(room: Room) -> None:
     """VIEW-2: fifty sockets cost one read and get the same text."""
     sockets = [await room.join()]
@@ -345,12 +368,12 @@ async def test_price_reads_leave_room_for_the_books(redis_client: Redis) -> None
     room.reader.before_read = before_read
     gate = room.registry._gate
     prices = [
-        asyncio.create_task(gate.read(user=User(pk=1), portfolio_id=n, urgent=False)) for n in range(10)
+        asyncio.create_task(gate.read(user=User(pk=1), portfolio_id=n, last=object())) for n in range(10)
     ]
     await asyncio.sleep(0.2)
     assert running == 2
     books = [
-        asyncio.create_task(gate.read(user=User(pk=1), portfolio_id=n, urgent=True)) for n in range(10, 20)
+        asyncio.create_task(gate.read(user=User(pk=1), portfolio_id=n, last=None)) for n in range(10, 20)
     ]
     await asyncio.sleep(0.2)
     assert running == 4

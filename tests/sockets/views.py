@@ -24,16 +24,17 @@ class FakeReader:
 
     def __init__(self, view: PortfolioView) -> None:
         self.view = view
-        self.reads = 0
+        self.reads = self.book_reads = 0
         self.error: Exception | None = None
         self.before_read: Callable[[], None] = lambda: None
 
-    def __call__(self, user: Any, portfolio_id: int) -> PortfolioView:
+    def __call__(self, user: Any, portfolio_id: int, last: Any) -> tuple[object, PortfolioView]:
         self.reads += 1
+        self.book_reads += last is None
         self.before_read()
         if self.error is not None:
             raise self.error
-        return self.view
+        return object(), self.view
 
 
 class Page:
