@@ -63,8 +63,25 @@ def _placement(net: Net, inputs: CopyInputs) -> Placement:
         cause=_cause(net, inputs),
         drift_threshold=inputs.drift_threshold,
         auto_rebalance=inputs.auto_rebalance,
-        entries_off=bool(net.barred) and not net.barred_by_price,
+        entries_off=(bool(net.barred) and not net.barred_by_price) or _opens_for_nobody(net, inputs),
     )
+
+
+def _opens_for_nobody(net: Net, inputs: CopyInputs) -> bool:
+    """Tell whether the orders that open here are for traders that do not take part any more.
+
+    Nothing is opened for a trader that was paused or lost, or for one that left and let the owner keep its
+    part. An order for it is called back unless the traders who do vote want about as much, within drift.
+    """
+    opening = sum((order.signed for order in net.holding.opening), ZERO)
+    if opening == 0:
+        return False
+    goals = net.goals if net.barred_by_price else net.targets  # a stale price alone calls nothing back
+    wants = (goals[leg.follow_id] - leg.held for leg in net.legs if leg.votes)
+    needed = sum((abs(more) for more in wants if more * opening > 0), ZERO)
+    if needed == 0 or all(leg.votes for leg in net.legs):
+        return needed == 0
+    return abs(opening) - needed > inputs.drift_threshold * abs(opening)
 
 
 def _cause(net: Net, inputs: CopyInputs) -> Cause:

@@ -113,6 +113,11 @@ class Holding:
             )
             raise BooksDiffer(msg)
 
+    @property
+    def opening(self) -> tuple[WorkingOrder, ...]:
+        """The working orders that open or enlarge the position."""
+        return tuple(order for order in self.working if order.signed * self.quantity >= 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Market:

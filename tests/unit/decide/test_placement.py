@@ -215,7 +215,7 @@ def test_an_entry_without_capital_waits(free: str) -> None:
 
 
 def test_an_entry_cut_below_what_the_venue_takes_waits() -> None:
-    """CAP-1, ALL-4: 10.02 pay for 5.005 units at the mark of 2; a sell of them is worth 9.99999 at its limit."""
+    """CAP-1, ALL-4: 10.02 pay for 5.005 units at the mark of 2, which a sell values at 9.99999."""
     coin = Market(Instrument("COIN", "COIN", D(1), D("0.005"), price_places=6), mark=D(2))
     for quantity, verdict in (("-100", Verdict.UNFUNDED), ("100", Verdict.PLACE)):
         funded = entries_fund(
