@@ -79,11 +79,13 @@ class WorkingOrder:
     """An order that may still fill.
 
     :param remaining: what has not filled yet, > 0
+    :param forced_close: it liquidates the position, so no decision of ours calls it back
     """
 
     order_id: int
     side: OrderSide
     remaining: Decimal
+    forced_close: bool = False
 
     @property
     def signed(self) -> Decimal:
@@ -116,7 +118,7 @@ class Holding:
     @property
     def opening(self) -> tuple[WorkingOrder, ...]:
         """The working orders that open or enlarge the position."""
-        return tuple(order for order in self.working if order.signed * self.quantity >= 0)
+        return tuple(o for o in self.working if o.signed * self.quantity >= 0 and not o.forced_close)
 
 
 @dataclass(frozen=True, slots=True)

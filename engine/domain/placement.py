@@ -5,7 +5,7 @@ change of the trader's (its scale moved) is sent beyond the drift threshold. Wha
 sent beyond it if the portfolio rebalances by itself, else recommended. A close is always sent, whole.
 
 One order works per underlying at a time: while one does, it is waited for, or cancelled where the
-target has turned against it. A flip closes first; the other side follows once the position is flat.
+target has turned against it. A liquidation is always waited for. A flip closes first; the other side follows once the position is flat.
 """
 
 from __future__ import annotations
@@ -107,12 +107,13 @@ def placement_decide(
     if not working:
         placed = quantity if verdict is Verdict.PLACE else ZERO
         return Placement(verdict, cause, quantity=placed, wanted=placed, purpose=purpose, flips=flips)
-    opening = tuple(order for order in working if order.signed * held >= 0)
+    own = tuple(order for order in working if not order.forced_close)
+    opening = tuple(order for order in own if order.signed * held >= 0)
     if entries_off and opening:
         return Placement(Verdict.CANCEL, cause, cancels=opening)
     if verdict is not Verdict.PLACE:
         return Placement(Verdict.WORKING, cause)
-    against = tuple(order for order in working if order.signed * quantity < 0)
+    against = tuple(order for order in own if order.signed * quantity < 0)
     return Placement(Verdict.CANCEL if against else Verdict.WAIT, cause, cancels=against)
 
 

@@ -108,3 +108,11 @@ def test_what_reduces_works_on_when_its_trader_is_lost() -> None:
     leaving_half = {"ETH": LegMemory(D("0.5"), D(1500), D("0.5"))}
     given = inputs(follow(1, None, state=FollowState.LOST, memory=leaving_half), holdings=held)
     assert cancels(copy_plan(inputs=given)) == []
+
+
+@pytest.mark.parametrize("state", [FollowState.ACTIVE, FollowState.PAUSED, FollowState.LOST])
+def test_a_liquidation_is_left_to_itself(state: FollowState) -> None:
+    """EXE-8: A wants its 1 ETH as before; the order that liquidates it is waited for."""
+    liquidating = (WorkingOrder(7, OrderSide.SELL, D(1), forced_close=True),)
+    held = {"ETH": holding("ETH", {1: 1}, working=liquidating)}
+    assert cancels(copy_plan(inputs=half_way(state=state, holdings=held, entries_blocked="halted"))) == []

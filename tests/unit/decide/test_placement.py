@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -142,6 +143,34 @@ def test_one_order_works_at_a_time(
     placement = decide(target, held, working)
     assert (placement.verdict, placement.quantity) == (verdict, D(0))
     assert tuple(order.order_id for order in placement.cancels) == cancels
+
+
+@pytest.mark.parametrize(
+    ("target", "held", "verdict"),
+    [
+        ("2", "2", Verdict.WAIT),  # its trader still wants all of it
+        ("3", "2", Verdict.WAIT),
+        ("1", "2", Verdict.WAIT),
+        ("0", "2", Verdict.WORKING),  # the liquidation leads there
+        ("2", "0", Verdict.WAIT),  # filled at the venue, and the news of its end is still to come
+        ("-1", "2", Verdict.WAIT),
+    ],
+)
+@pytest.mark.parametrize("entries_off", [False, True])
+def test_a_liquidation_is_never_called_back(
+    target: str, held: str, verdict: Verdict, entries_off: bool
+) -> None:
+    """EXE-8: whatever its traders want; nothing is placed beside it."""
+    liquidating = replace(sell("2"), forced_close=True)
+    placement = decide(target, held, liquidating, entries_off=entries_off)
+    assert (placement.verdict, placement.cancels, placement.quantity) == (verdict, (), D(0))
+
+
+def test_an_entry_beside_a_liquidation_is_called_back() -> None:
+    """EXE-8: the liquidation goes on, the entry does not."""
+    liquidating = replace(sell("2"), forced_close=True)
+    placement = decide("2", "2", liquidating, buy("1"), entries_off=True)
+    assert (placement.verdict, placement.cancels) == (Verdict.CANCEL, (buy("1"),))
 
 
 def test_orders_that_open_are_called_back_when_nothing_may_be_opened() -> None:
