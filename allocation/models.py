@@ -89,7 +89,9 @@ class FollowLeg(models.Model):
     ignored_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
     target_notional = models.DecimalField(**MONEY_DIGITS, default=ZERO)
     target_quantity = models.DecimalField(
-        **QUANTITY_DIGITS, default=ZERO, help_text="Signed quantity its slice was last sent toward, after rule and limits."
+        **QUANTITY_DIGITS,
+        default=ZERO,
+        help_text="Signed quantity its slice was last sent toward, after rule and limits.",
     )
     updated_at = models.DateTimeField(default=utc_now)
 
@@ -175,7 +177,10 @@ class LedgerEntry(models.Model):
     kind = models.CharField(max_length=12, choices=Kind.choices)
     amount = models.DecimalField(**MONEY_DIGITS)
     units = models.DecimalField(
-        max_digits=36, decimal_places=16, default=ZERO, help_text="Fund units bought or sold by a flow; Σ = account's units."
+        max_digits=36,
+        decimal_places=16,
+        default=ZERO,
+        help_text="Fund units bought or sold by a flow; Σ = account's units.",
     )
     reference = models.CharField(
         max_length=120, help_text="What caused it, e.g. 'fill:42'; unique with its kind."

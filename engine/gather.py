@@ -278,7 +278,12 @@ def _open_orders(portfolio: Portfolio) -> dict[str, tuple[WorkingOrder, ...]]:
     result: dict[str, tuple[WorkingOrder, ...]] = {}
     for order in Order.objects.filter(portfolio=portfolio, status__in=Order.OPEN_STATUSES).order_by("id"):
         remaining = order.quantity - order.filled_quantity
-        working = WorkingOrder(order_id=order.pk, side=OrderSide(order.side), remaining=max(remaining, ZERO))
+        working = WorkingOrder(
+            order_id=order.pk,
+            side=OrderSide(order.side),
+            remaining=max(remaining, ZERO),
+            forced_close=order.purpose == Order.Purpose.LIQUIDATION,
+        )
         result[order.underlying] = (*result.get(order.underlying, ()), working)
     return result
 
