@@ -1,5 +1,7 @@
 // Small helpers for keyed updates: clone a <template>, remember its slots, touch only what differs.
 
+/** Under this name a node remembers what it was last drawn from. */
+export const DRAWN = Symbol("drawn from");
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Clone a template's single root; `slots` maps every data-slot name to its node. */
@@ -112,6 +114,7 @@ export class KeyedList {
 
   #order() {
     const rows = [...this.rows.values()].sort((a, b) => this.compare(a.entity, b.entity));
+    if (!rows.some(({ root }) => root.parentNode)) return this.parent.replaceChildren(...rows.map(({ root }) => root));
     let at = this.parent.firstElementChild;
     for (const row of rows) {
       if (row.root === at) at = at.nextElementSibling;

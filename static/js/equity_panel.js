@@ -1,5 +1,5 @@
 // The equity panel: history over HTTP, newest points from the view, legend, unit and range switches.
-import { element, setClass, setHidden, setText } from "./dom.js";
+import { DRAWN, element, setClass, setHidden, setText } from "./dom.js";
 import { signedPercent, tone } from "./format.js";
 import { EquityChart, PORTFOLIO } from "./chart.js";
 import { hueClass } from "./regions/shared.js";
@@ -84,8 +84,8 @@ export class EquityPanel {
   #renderLegend() {
     const traders = Object.values(this.view.traders).filter(({ follow_id: id }) => this.chart.has(String(id))).sort((a, b) => a.order - b.order);
     const wanted = [PORTFOLIO, ...traders.map(({ follow_id: id }) => String(id))].join();
-    if (this.legend.dataset.key !== wanted) {
-      this.legend.dataset.key = wanted;
+    if (this.legend[DRAWN] !== wanted) {
+      this.legend[DRAWN] = wanted;
       this.legend.replaceChildren(this.#button(PORTFOLIO, null), ...traders.map((trader) => this.#button(String(trader.follow_id), trader)));
     }
     for (const button of this.legend.children) {

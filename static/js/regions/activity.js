@@ -1,5 +1,5 @@
 // What happened, newest first, and the orders that are still working.
-import { KeyedList, setAttribute, setClass, setHidden, setIcon, setText } from "../dom.js";
+import { DRAWN, KeyedList, setAttribute, setClass, setHidden, setIcon, setText } from "../dom.js";
 import { clock, dayMinute, known, number, percent, priceDigits, quantityDigits, secondsBetween, sentence, span } from "../format.js";
 import { serverNow, tile } from "./shared.js";
 
@@ -24,8 +24,8 @@ function fillActivity({ root, slots }, entry, view) {
   setText(slots.text, entry.text);
   setText(slots.detail, entry.detail ?? "");
   const key = entry.follow_ids.join();
-  if (slots.tiles.dataset.key === key) return;
-  slots.tiles.dataset.key = key;
+  if (slots.tiles[DRAWN] === key) return;
+  slots.tiles[DRAWN] = key;
   const holders = entry.follow_ids.map((id) => view.traders[id]).filter(Boolean);
   slots.tiles.replaceChildren(...holders.map((trader) => tile(trader, trader.name)));
 }

@@ -1,5 +1,5 @@
 // Aggregated positions: one row per underlying, chips for whose they are, a detail row per position on demand.
-import { KeyedList, clone, element, setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
+import { DRAWN, KeyedList, clone, element, setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
 import { UNKNOWN, dayMinute, known, number, percent, priceDigits, quantityDigits, secondsBetween, signed, signedPercent, span, stance, tone } from "../format.js";
 import { setSide, sharePct, tile, traderName, worldNow } from "./shared.js";
 
@@ -7,8 +7,8 @@ const bySize = (a, b) => Math.abs(Number(b.notional)) - Math.abs(Number(a.notion
 
 function fillChips(node, position, digits, view) {
   const key = position.slices.map((slice) => `${slice.follow_id} ${slice.monogram} ${slice.share_pct} ${slice.quantity}`).join();
-  if (node.dataset.key === key) return;
-  node.dataset.key = key;
+  if (node[DRAWN] === key) return;
+  node[DRAWN] = key;
   node.replaceChildren(...position.slices.map((slice) => {
     const chip = element("span"), name = traderName(view, slice.follow_id);
     chip.title = `${name}: ${stance(slice.quantity, digits)}`;

@@ -1,5 +1,5 @@
 // Pieces that several regions show the same way.
-import { element, setAttribute, setClass, setIcon, setText, svg } from "../dom.js";
+import { DRAWN, element, setAttribute, setClass, setIcon, setText, svg } from "../dom.js";
 import { MINUS, UNKNOWN, number, plural, secondsBetween, span } from "../format.js";
 import { spark } from "../geometry.js";
 
@@ -17,7 +17,7 @@ export const traderName = (view, followId) => (followId === null ? "Mine" : view
 
 export function setSide(node, side) {
   const short = side === "SHORT";
-  setIcon(node.firstElementChild, short ? "arrow-down-right" : "arrow-up-right");
+  setAttribute(node.firstElementChild.firstElementChild, "d", short ? "m7 7 10 10M17 7v10H7" : "M7 7h10v10M7 17 17 7");
   setText(node.lastElementChild, side === "FLAT" ? "Flat" : short ? "Short" : "Long");
 }
 
@@ -86,8 +86,8 @@ export const positions = (count) => plural(count, "position");
 /** Rebuild the segments of a share bar only when they differ. */
 export function fillAllocation(node, parts) {
   const key = JSON.stringify(parts);
-  if (node.dataset.key === key) return;
-  node.dataset.key = key;
+  if (node[DRAWN] === key) return;
+  node[DRAWN] = key;
   node.replaceChildren();
   let at = 0;
   const total = parts.reduce((sum, part) => sum + part.weight, 0) || 1;
