@@ -3,6 +3,9 @@
 The wishes' net, plus what stays for paused and lost traders and the owner, passes the limits as a
 whole. Where a limit cuts it, the voting slices are scaled by one factor so that they sum to what
 is allowed; only if that cannot do it (what stays alone is too large) are all slices scaled.
+
+While entries are barred a slice may only shrink, and the position only toward zero: what a trader takes
+off beyond that waits, since it would open the other side. At a stale mark nothing changes hands either.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from core.decimals import ONE, QUANTITY_STEP, ZERO, split_pro_rata, to_step
 from engine.domain.copy_types import CopyInputs, Holding, Market
 from engine.domain.legs import Leg
 from positions.domain.conflicts import Resolution
-from positions.domain.netting import FollowId
+from positions.domain.netting import FollowId, SliceDelta, order_slices, slices_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Net:
     :param targets: slice targets after them; Σ is the position's target
     :param wanted: Σ goals at the mark, in quote currency
     :param barred: why nothing may be opened here now
+    :param crossable: the mark is good enough for slices to change hands at
     """
 
     underlying: str
@@ -39,6 +43,7 @@ class Net:
     targets: Mapping[FollowId, Decimal]
     wanted: Decimal
     barred: str
+    crossable: bool
     answer: Answer
 
     @property
@@ -56,10 +61,15 @@ class Net:
         return self.targets[leg.follow_id] != leg.held
 
     def barred_leg(self, leg: Leg) -> bool:
-        """Tell whether a bar on entries or a missing place holds a leg back from what its trader wants."""
-        if not leg.votes or self.targets[leg.follow_id] == self.goals[leg.follow_id]:
+        """Tell whether a bar on entries or a missing place holds a leg back from where it should go."""
+        if self.targets[leg.follow_id] == self.goals[leg.follow_id]:
             return False
         return isinstance(self.answer, Denied) or bool(self.barred)
+
+    def held_back(self, leg: Leg) -> bool:
+        """Tell whether a bar keeps a leg from getting smaller."""
+        goal = self.goals[leg.follow_id]
+        return self.barred_leg(leg) and kept(held=leg.held, wanted=goal) != leg.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,7 @@ class _Draft:
     goals: Mapping[FollowId, Decimal]
     asked: Mapping[FollowId, Decimal]
     barred: str
+    crossable: bool
 
 
 def nets_limit(
@@ -128,6 +139,8 @@ def _draft(
         goals=goals,
         asked=asked,
         barred=barred,
+        # The last price of a recording that is over is as good as any that will come.
+        crossable=market is not None and (not market.stale or inputs.world_ended),
     )
 
 
@@ -156,7 +169,9 @@ def _exposure(draft: _Draft) -> Exposure:
 def _net(draft: _Draft, exposure: Exposure, answer: Answer) -> Net:
     """Bring the slices to what the limits allow."""
     targets = draft.asked
-    if draft.market is not None and not isinstance(answer, Allowed):
+    if draft.market is not None and draft.barred:
+        targets = _shrunk(draft)
+    elif draft.market is not None and not isinstance(answer, Allowed):
         allowed = draft.holding.quantity if answer.to == exposure.held else answer.to / draft.market.mark
         targets = _scaled(draft, to_step(allowed, QUANTITY_STEP))
     return Net(
@@ -169,8 +184,29 @@ def _net(draft: _Draft, exposure: Exposure, answer: Answer) -> Net:
         targets=targets,
         wanted=sum(draft.goals.values(), ZERO) * (draft.market.mark if draft.market else ZERO),
         barred=draft.barred,
+        crossable=draft.crossable,
         answer=answer,
     )
+
+
+def _shrunk(draft: _Draft) -> dict[FollowId, Decimal]:
+    """Let slices shrink as far as the position shrinks, or as they meet each other; the rest stays held."""
+    held = draft.holding.quantity
+    changes = [SliceDelta(leg.follow_id, draft.asked[leg.follow_id] - leg.held) for leg in draft.legs]
+    buys = [change for change in changes if change.quantity > 0]
+    sells = [change for change in changes if change.quantity < 0]
+    bought = sum((change.quantity for change in buys), ZERO)
+    sold = -sum((change.quantity for change in sells), ZERO)
+    beyond = held + bought - sold
+    beyond -= kept(held=held, wanted=beyond)
+    bought -= max(beyond, ZERO)
+    sold += min(beyond, ZERO)
+    crossed = ZERO if draft.crossable else min(bought, sold)
+    shares = (
+        *order_slices(rest=buys, quantity=bought - crossed),
+        *order_slices(rest=sells, quantity=crossed - sold),
+    )
+    return slices_after(slices={leg.follow_id: leg.held for leg in draft.legs}, transfers=(), changes=shares)
 
 
 def _scaled(draft: _Draft, allowed: Decimal) -> dict[FollowId, Decimal]:

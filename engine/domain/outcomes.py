@@ -65,6 +65,10 @@ def _barred(legs: Sequence[Leg], case: Case) -> str:
     return f"Nothing is opened for {reasons.names(legs)}: {why}."
 
 
+def _held_back(legs: Sequence[Leg], case: Case) -> str:
+    return reasons.held_back(legs, case.net)
+
+
 def _cancelled(legs: Sequence[Leg], case: Case) -> str:
     return (
         f"{reasons.names(legs)} now wants otherwise; the order in {case.net.underlying} is cancelled; "
@@ -109,6 +113,7 @@ UNFUNDED: Final = Outcome(
 )
 BARRED: Final = Outcome(_K.REFUSED, "Refused {}", _barred)
 STALE: Final = Outcome(_K.DELAYED, "Waiting for a fresh price of {}", _barred)
+HELD_BACK: Final = Outcome(_K.DELAYED, "Waiting to reduce {}", _held_back)
 CANCELLED: Final = Outcome(_K.DELAYED, "Cancelling an order in {}", _cancelled)
 WAITING: Final = Outcome(_K.DELAYED, "Waiting for an order in {}", _waiting)
 FLIPPING: Final = Outcome(_K.DELAYED, "Flipping {}", lambda legs, c: reasons.flipping(legs, c.net))
@@ -155,6 +160,8 @@ def _uncaused(leg: Leg, case: Case) -> Outcome | None:
 def _before_placing(leg: Leg, case: Case) -> Outcome | None:
     """Outcomes that pauses, bars, rule and policy settle before any order is thought of."""
     net, resolution = case.net, case.net.resolution
+    if net.held_back(leg):
+        return HELD_BACK
     if leg.state is FollowState.PAUSED and not net.moves(leg):
         return PAUSED
     if net.barred_leg(leg):

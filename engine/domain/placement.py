@@ -5,7 +5,8 @@ change of the trader's (its scale moved) is sent beyond the drift threshold. Wha
 sent beyond it if the portfolio rebalances by itself, else recommended. A close is always sent, whole.
 
 One order works per underlying at a time: while one does, it is waited for, or cancelled where the
-target has turned against it. A liquidation is always waited for. A flip closes first; the other side follows once the position is flat.
+target has turned against it; a liquidation is always waited for. A flip closes first; the other side
+follows once the position is flat.
 """
 
 from __future__ import annotations

@@ -124,6 +124,14 @@ def small(legs: Sequence[Leg], net: Net) -> str:
     return f"{names(legs)}: a change of {dollars(change)} is below {least}; it waits until changes add up."
 
 
+def held_back(legs: Sequence[Leg], net: Net) -> str:
+    """Say why a slice cannot shrink as its trader did."""
+    why = f"beside what the others hold it would open the other side, and {net.barred}"
+    if not net.crossable:
+        why = f"nothing is opened and nothing changes hands between traders while {net.barred}"
+    return f"What {names(legs)} took off {net.underlying} waits: {why}."
+
+
 def flipping(legs: Sequence[Leg], net: Net) -> str:
     """Say that a position is closed before its other side opens."""
     side = "long" if net.holding.quantity > 0 else "short"

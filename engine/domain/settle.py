@@ -73,12 +73,14 @@ def _movement(net: Net, placement: Placement) -> tuple[tuple[Transfer, ...], tup
     """Return the internal transfers, and the slices of the order where one is placed."""
     if placement.verdict is Verdict.PLACE:
         deltas = _deltas(net, net.targets)
-        if not placement.flips and not placement.cut_by_capital:
+        if not placement.flips and not placement.cut_by_capital and net.crossable:
             deltas = _deltas(net, _leftover_kept(net, placement.quantity))
         transfers, rest = slices_cross(deltas=deltas)
         held = slices_after(slices=_held(net), transfers=transfers)
         return transfers, order_share(rest=rest, held=held, quantity=placement.quantity)
-    if placement.verdict not in _UNSENT or placement.cause is not Cause.TRADER or net.market is None:
+    if placement.verdict not in _UNSENT or placement.cause is not Cause.TRADER:
+        return (), ()
+    if net.market is None or not net.crossable:
         return (), ()
     closing = [leg.follow_id for leg in net.legs if leg.held and net.targets[leg.follow_id] == 0]
     targets = _leftover_kept(net, ZERO) if closing and placement.verdict is Verdict.SMALL else net.targets

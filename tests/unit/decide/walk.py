@@ -187,6 +187,7 @@ def plan_checked(given: CopyInputs) -> CopyPlan:
     plan = copy_plan(inputs=given)
     after = positions_after(given, plan)
     _check_orders(given, plan)
+    _check_bars(given, plan, after)
     _check_limits(given, plan, after)
     _check_decisions(given, plan)
     if given.policy is Policy.SPOT:
@@ -228,6 +229,22 @@ def _check_orders(given: CopyInputs, plan: CopyPlan) -> None:
             assert abs(order.limit_price / market.mark - 1) <= D("0.001")
     assert [o.reduce_only for o in plan.orders] == sorted((o.reduce_only for o in plan.orders), reverse=True)
     assert sum((o.capital_needed for o in plan.orders), ZERO) <= given.free_capital
+
+
+def _check_bars(given: CopyInputs, plan: CopyPlan, after: Mapping[str, Mapping[FollowId, Decimal]]) -> None:
+    """While nothing may be opened slices only shrink, and nothing changes hands at a stale mark."""
+    stale = {u for u, market in given.markets.items() if market.stale and not given.world_ended}
+    assert not stale & {transfer.underlying for transfer in plan.transfers}
+    for code, holding in given.holdings.items():
+        if not (given.entries_blocked or code in given.blocked or code in stale):
+            continue
+        market = given.markets[code]
+        crumb = max(market.instrument.quantity_step, market.instrument.min_notional / market.mark)
+        for follow_id, part in after[code].items():
+            held = holding.slices.get(follow_id, ZERO)
+            assert part * held >= 0
+            # What the venue would not trade of another's exit may stay with a slice that remains.
+            assert abs(part) <= abs(held) + (ZERO if code in stale else crumb)
 
 
 def _check_limits(given: CopyInputs, plan: CopyPlan, after: Mapping[str, Mapping[FollowId, Decimal]]) -> None:
