@@ -38,7 +38,7 @@ HEARTBEAT_S: Final = 5.0
 RETRY_FIRST_S: Final = 0.5
 RETRY_LONGEST_S: Final = 5.0
 READS_AT_ONCE: Final = 4
-PRICE_READS_AT_ONCE: Final = 2  # so that a change of the books never queues behind everyone's new prices
+PRICE_READS_AT_ONCE: Final = 1  # so that a change of the books never queues behind everyone's new prices
 NO_SUCH_PORTFOLIO: Final = 4404
 
 Reading = Any  # what a view was built from; only the reader looks inside

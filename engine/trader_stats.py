@@ -5,15 +5,18 @@ A trader's results change only when a new snapshot is stored, so they are kept u
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
 
 from django.core.cache import cache
+from redis.exceptions import RedisError
 
 from traders.models import Trader
 from traders.selectors import TraderStats, traders_stats
 
+logger = logging.getLogger(__name__)
 KEPT_S: Final = 600
 UNREAD: Final = TraderStats()
 
@@ -24,14 +27,30 @@ def stats_read(*, traders: Iterable[Trader], now: datetime) -> dict[int, TraderS
     ``error_rate`` in them may be as old as the snapshot; ``traders.selectors.trader_statuses`` has today's.
     """
     keys = {_key(trader): trader.pk for trader in traders if trader.latest_snapshot_id is not None}
-    known = cache.get_many(keys)
+    known = _known(keys)
     result = {trader.pk: UNREAD for trader in traders} | {keys[key]: stats for key, stats in known.items()}
     missing = {pk: key for key, pk in keys.items() if key not in known}
     if missing:
         fresh = traders_stats(trader_ids=list(missing), now=now)
-        cache.set_many({missing[pk]: stats for pk, stats in fresh.items()}, KEPT_S)
+        _keep({missing[pk]: stats for pk, stats in fresh.items()})
         result |= fresh
     return result
+
+
+def _known(keys: Mapping[str, int]) -> dict[str, TraderStats]:
+    """Return what is kept; nothing while Redis is away, so that pages only cost more then."""
+    try:
+        return cache.get_many(keys)
+    except RedisError as error:
+        logger.warning("traders' results are not kept, Redis is away (%s)", error)
+        return {}
+
+
+def _keep(stats: dict[str, TraderStats]) -> None:
+    try:
+        cache.set_many(stats, KEPT_S)
+    except RedisError as error:
+        logger.warning("traders' results are not kept, Redis is away (%s)", error)
 
 
 def _key(trader: Trader) -> str:

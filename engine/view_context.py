@@ -58,6 +58,7 @@ class ViewContext:
     orders: tuple[Order, ...]
     conflicts: tuple[ConflictRecord, ...]
     decisions: tuple[Decision, ...]
+    concerned: Mapping[int, list[int]]  # decision id → ids of the follows it concerns, ascending
     closed_count: int
     won_count: int
 
@@ -85,7 +86,8 @@ class ViewContext:
 
 
 def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
-    """Read everything the view needs, in a constant number of queries."""
+    """Read everything the view needs, in a constant number of queries, the portfolio's own row anew."""
+    portfolio = Portfolio.objects.select_related("capital", "valuation", "cycle").get(pk=portfolio.pk)
     world = World.objects.filter(pk=portfolio.world).first() if portfolio.world else None
     follows = {
         f.pk: f for f in Follow.objects.filter(portfolio=portfolio).select_related("trader__latest_snapshot")
@@ -102,15 +104,16 @@ def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
         .prefetch_related("slices")
         .order_by("id")
     )
+    decisions = tuple(Decision.objects.filter(portfolio=portfolio).order_by("-id")[:ACTIVITY_LENGTH])
     closed = _closed_counts(portfolio)
     return ViewContext(
         now=now,
         portfolio=portfolio,
         world=world,
         world_at=world.clock().at(now) if world else now,
-        capital=CapitalAccount.objects.get(portfolio=portfolio),
-        valuation=Valuation.objects.get(portfolio=portfolio),
-        cycle=CycleState.objects.get(portfolio=portfolio),
+        capital=portfolio.capital,
+        valuation=portfolio.valuation,
+        cycle=portfolio.cycle,
         limits=PROFILES[portfolio.risk_profile],
         follows=follows,
         current=current,
@@ -125,11 +128,8 @@ def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
         conflicts=tuple(
             ConflictRecord.objects.filter(portfolio=portfolio, ended_at__isnull=True).order_by("-id")
         ),
-        decisions=tuple(
-            Decision.objects.filter(portfolio=portfolio)
-            .prefetch_related("follows")
-            .order_by("-id")[:ACTIVITY_LENGTH]
-        ),
+        decisions=decisions,
+        concerned=_concerned(decisions),
         closed_count=closed["closed"],
         won_count=closed["won"],
     )
@@ -157,6 +157,14 @@ def _marks_of(portfolio: Portfolio, positions: tuple[Position, ...]) -> dict[str
     return {
         m.instrument_id: m for m in Mark.objects.filter(world_id=portfolio.world, instrument_id__in=codes)
     }
+
+
+def _concerned(decisions: tuple[Decision, ...]) -> dict[int, list[int]]:
+    links = Decision.follows.through.objects.filter(decision_id__in=[decision.pk for decision in decisions])
+    concerned: dict[int, list[int]] = {decision.pk: [] for decision in decisions}
+    for decision_id, follow_id in links.order_by("follow_id").values_list("decision_id", "follow_id"):
+        concerned[decision_id].append(follow_id)
+    return concerned
 
 
 def _closed_counts(portfolio: Portfolio) -> dict[str, int]:

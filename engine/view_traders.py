@@ -119,10 +119,10 @@ def curve_record(context: ViewContext) -> dict[str, Any]:
 
 def activity_section(context: ViewContext) -> Section:
     """Return the newest decisions and events, newest first."""
-    return {str(decision.pk): _activity(decision) for decision in context.decisions}
+    return {str(entry.pk): _activity(entry, context.concerned[entry.pk]) for entry in context.decisions}
 
 
-def _activity(decision: Decision) -> dict[str, Any]:
+def _activity(decision: Decision, follow_ids: list[int]) -> dict[str, Any]:
     return {
         "id": decision.pk,
         "at": iso(decision.at),
@@ -131,5 +131,5 @@ def _activity(decision: Decision) -> dict[str, Any]:
         "underlying": decision.underlying,
         "text": decision.text,
         "detail": decision.reason,
-        "follow_ids": sorted(follow.pk for follow in decision.follows.all()),
+        "follow_ids": follow_ids,
     }
