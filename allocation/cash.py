@@ -26,7 +26,7 @@ from allocation.capital import (
 )
 from allocation.locks import capital_lock
 from allocation.models import CapitalAccount, LedgerEntry
-from core.decimals import ONE, ZERO, dollars, plain
+from core.decimals import ZERO, dollars, plain
 from core.errors import InputError
 
 UNIT_STEP: Final = Decimal("0.0000000000000001")
@@ -39,6 +39,8 @@ def cash_deposit(
 ) -> bool:
     """Put paper cash in; it buys units at the current unit value and pays a deficit first.
 
+    Where everything was taken out before, it buys at the value at which the last unit was sold.
+
     :param equity: the portfolio's equity before the deposit, valued under the capital row's lock
     :param key: chosen by the caller; the same key again changes nothing
     :returns: True if booked now, False if this key was booked before
@@ -49,7 +51,11 @@ def cash_deposit(
     amount = amount_checked(amount)
     if _booked_before(portfolio=portfolio, kind=LedgerEntry.Kind.DEPOSIT, key=key, amount=amount):
         return False
-    units = _units_for(amount=amount, equity=equity, units=account.units)
+    units = (
+        _units_for(amount=amount, equity=equity, units=account.units)
+        if account.units
+        else _units_again(portfolio=portfolio, amount=amount)
+    )
     line = LedgerLine(LedgerEntry.Kind.DEPOSIT, amount, f"deposit:{key}", units=units)
     _flow_book(portfolio_id=portfolio.pk, move=Move(free=amount), line=line, now=now, world_at=world_at)
     return True
@@ -150,9 +156,7 @@ def _booked_before(*, portfolio: Portfolio, kind: str, key: str, amount: Decimal
 
 
 def _units_for(*, amount: Decimal, equity: Decimal, units: Decimal) -> Decimal:
-    """Return how many units an amount buys or sells: amount × units ÷ equity; 1 each when there are none."""
-    if units == 0:
-        return (amount / ONE).quantize(UNIT_STEP)
+    """Return how many units an amount buys or sells: amount × units ÷ equity."""
     if equity <= 0:
         raise InputError(
             f"Equity is {dollars(equity)}, so a share of it has no price. "
@@ -160,6 +164,17 @@ def _units_for(*, amount: Decimal, equity: Decimal, units: Decimal) -> Decimal:
             field="amount",
         )
     return (amount * units / equity).quantize(UNIT_STEP, rounding=ROUND_HALF_EVEN)
+
+
+def _units_again(*, portfolio: Portfolio, amount: Decimal) -> Decimal:
+    """Return how many units an amount buys when there are none: at the price of the last that were sold.
+
+    Only a withdrawal of everything leaves no unit behind, so its ledger entry has the last price exactly.
+    """
+    sold = LedgerEntry.objects.filter(portfolio=portfolio, units__lt=0).order_by("-id").first()
+    if sold is None:
+        return amount
+    return (amount * sold.units / sold.amount).quantize(UNIT_STEP, rounding=ROUND_HALF_EVEN)
 
 
 def _flow_book(*, portfolio_id: int, move: Move, line: LedgerLine, now: datetime, world_at: datetime) -> None:

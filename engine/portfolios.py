@@ -24,7 +24,7 @@ from engine.publishing import portfolio_changed
 from engine.wake import cycles_wake
 from execution.models import Order
 from positions.models import ConflictOverride, Position, Valuation
-from positions.valuation import portfolio_equity, valuations_update
+from positions.valuation import portfolio_equity, valuation_rebase, valuations_update
 
 
 @transaction.atomic
@@ -104,7 +104,7 @@ def cash_reset(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime
         raise InputError(
             "Paper cash can be reset only while no position and no order is open. Close them first."
         )
-    _cash_move(
+    booked = _cash_move(
         portfolio=portfolio,
         move=cash.cash_reset,
         text="Reset paper cash to",
@@ -112,23 +112,27 @@ def cash_reset(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime
         key=key,
         now=now,
     )
+    if booked:
+        valuation_rebase(portfolio_id=portfolio.pk, now=now)
 
 
 @transaction.atomic
 def _cash_move(
     *, portfolio: Portfolio, move: Any, text: str, amount: Decimal, key: str, now: datetime
-) -> None:
+) -> bool:
+    """Move cash at today's worth; False where the same request was booked before."""
     capital_lock(portfolio_id=portfolio.pk)  # nothing is booked between valuing and booking
     world_at, _ = world_time(world_name=portfolio.world, now=now)
     equity = portfolio_equity(portfolio=portfolio)
     booked = move(portfolio=portfolio, amount=amount, equity=equity, key=key, now=now, world_at=world_at)
     if not booked:
-        return
+        return False
     note = DecisionNote(kind="cash", text=f"{text} ${plain(amount)}")
     decision_store(portfolio=portfolio, note=note, now=now)
     valuations_update(portfolio_ids=[portfolio.pk], now=now)
     cycles_wake(portfolio_ids=[portfolio.pk], now=now, why="cash moved")
     portfolio_changed(portfolio_id=portfolio.pk)
+    return True
 
 
 def _has_open(*, portfolio_id: int) -> bool:

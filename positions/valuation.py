@@ -25,8 +25,16 @@ from positions.domain.worth import HeldAtMark, Worth, worth_of
 from positions.locks import valuations_lock
 from positions.models import EquityPoint, Position, Valuation
 
-__all__ = ["BooksAtMark", "books_at_marks", "liquidation_check", "liquidation_of", "liquidation_price", "portfolio_equity",
-           "valuations_update"]  # fmt: skip
+__all__ = [
+    "BooksAtMark",
+    "books_at_marks",
+    "liquidation_check",
+    "liquidation_of",
+    "liquidation_price",
+    "portfolio_equity",
+    "valuation_rebase",
+    "valuations_update",
+]
 
 POINT_EVERY: Final = timedelta(seconds=10)
 
@@ -140,12 +148,16 @@ def portfolio_equity(*, portfolio: Portfolio) -> Decimal:
 
     :raises Unpriced: a held instrument has no mark
     """
-    (books,) = books_at_marks(portfolio_ids=[portfolio.pk])
+    return _books_priced(portfolio_id=portfolio.pk).worth.equity
+
+
+def _books_priced(*, portfolio_id: int) -> BooksAtMark:
+    (books,) = books_at_marks(portfolio_ids=[portfolio_id])
     if books.unpriced:
         raise Unpriced(
-            f"portfolio {portfolio.pk} holds {', '.join(books.unpriced)} without a mark in {books.world}"
+            f"portfolio {portfolio_id} holds {', '.join(books.unpriced)} without a mark in {books.world}"
         )
-    return books.worth.equity
+    return books
 
 
 def liquidation_check(*, portfolio_id: int) -> LiquidationPlan:
@@ -153,12 +165,7 @@ def liquidation_check(*, portfolio_id: int) -> LiquidationPlan:
 
     :raises Unpriced: a held instrument has no mark, so nothing can be said
     """
-    (books,) = books_at_marks(portfolio_ids=[portfolio_id])
-    if books.unpriced:
-        raise Unpriced(
-            f"portfolio {portfolio_id} holds {', '.join(books.unpriced)} without a mark in {books.world}"
-        )
-    return liquidation_of(books=books)
+    return liquidation_of(books=_books_priced(portfolio_id=portfolio_id))
 
 
 def liquidation_of(*, books: BooksAtMark) -> LiquidationPlan:
@@ -193,13 +200,32 @@ def valuations_update(*, portfolio_ids: Iterable[int], now: datetime, filled: bo
     _points_add(
         rows=[row for row in rows if _point_due(row, known.get(row.portfolio_id), now, filled)], now=now
     )
+    _rows_store(rows)
+    return [one.portfolio_id for one in books if one.unpriced]
+
+
+@transaction.atomic
+def valuation_rebase(*, portfolio_id: int, now: datetime) -> None:
+    """Begin the results anew at what the portfolio is worth now: peak, start of day and its flows.
+
+    For a reset of paper cash, in the same transaction: gains and losses before it are no longer its own.
+
+    :raises Unpriced: a held instrument has no mark
+    """
+    valuations_lock(portfolio_ids=[portfolio_id])
+    books = _books_priced(portfolio_id=portfolio_id)
+    row = _valuation(books, None, World.objects.filter(pk=books.world).first(), now)
+    _points_add(rows=[row], now=now)
+    _rows_store([row])
+
+
+def _rows_store(rows: Sequence[Valuation]) -> None:
     Valuation.objects.bulk_create(
         rows,
         update_conflicts=True,
         unique_fields=["portfolio"],
         update_fields=[f.attname for f in Valuation._meta.concrete_fields if not f.primary_key],
     )
-    return [one.portfolio_id for one in books if one.unpriced]
 
 
 def _valuation(one: BooksAtMark, before: Valuation | None, world: World | None, now: datetime) -> Valuation:

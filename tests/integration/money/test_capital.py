@@ -204,7 +204,7 @@ def test_only_free_capital_can_leave() -> None:
 
 
 def test_everything_can_leave_and_come_back() -> None:
-    """The last unit goes with the last cent; the next deposit starts at 1."""
+    """The last unit goes with the last cent; the next deposit buys at the price it was sold at, here 1."""
     desk = desk_open(cash="300")
     assert flow(desk, cash_withdraw, "300", "300", "a")
     assert (desk.account.units, desk.account.cash) == (0, 0)
