@@ -11,7 +11,7 @@ from django.db import transaction
 from allocation.capital import LedgerLine, Move, account_move, ledger_write
 from allocation.locks import capital_lock
 from allocation.models import CapitalAccount
-from core.decimals import to_money
+from core.decimals import ZERO, to_money
 from core.errors import BooksDiffer
 from core.types import Policy
 from execution.domain.orders import OrderStatus, signed
@@ -140,7 +140,8 @@ def _net_book(
         after=after,
         notional=notional,
         fee=row.fee,
-        free=account.free,
+        # Funding that is due with this fill leaves the account below; margin reaches as far as it leaves.
+        free=max(ZERO, account.free - account.deficit + funding),
     )
     freed = order_fill_record(
         order=order,

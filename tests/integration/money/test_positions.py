@@ -8,9 +8,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from allocation.capital import capital_reserve
 from allocation.models import LedgerEntry
 from core.errors import BooksDiffer
 from execution.models import Order
+from markets.models import Instrument
 from positions.audit import books_audit
 from positions.booking import FillBooked, fill_book
 from positions.funding import positions_fund
@@ -244,6 +246,32 @@ def test_nobody_leaves_without_paying_funding(desk: Desk) -> None:
     position = Position.objects.get()
     assert (position.status, position.funding) == ("closed", D("0.05"))
     assert desk.account.cash == D("10000.05")
+    assert clean()
+
+
+@pytest.mark.parametrize(
+    ("held", "margin", "free"),
+    [
+        ("0.04", "6990", "0"),  # 20 are due: of 110 free, 90 are left for the margin that lacks 100
+        ("-0.04", "7000", "30"),  # 20 are received, and 100 of 130 taken
+    ],
+)
+def test_margin_reaches_as_far_as_funding_leaves(desk: Desk, held: str, margin: str, free: str) -> None:
+    """SPEC Capital: setting margin aside never makes a deficit, also in the hour in which funding is due."""
+    Instrument.objects.filter(pk="BTC").update(funding_rate_hourly=D("0.005"))
+    side = "BUY" if D(held) > 0 else "SELL"
+    filled(desk, side, "0.04", "100000")
+    order = desk.order(side, "0.03", "100000", reserve="2900")
+    capital_reserve(
+        portfolio_id=desk.pk, amount=D(2990), source="t", instrument_code="ETH", now=desk.now, timeout_s=30
+    )
+    assert (desk.account.free, desk.account.committed) == (110, 6900)
+    desk.later(3600)
+    booked = fill_book(order_id=order.pk, fill=desk.fill(order, "0.03", "100000"), now=desk.now)
+    assert booked is not None
+    assert booked.deficit == 0
+    assert Position.objects.get().margin == D(margin)
+    assert (desk.account.free, desk.account.committed) == (D(free), D(margin))
     assert clean()
 
 
