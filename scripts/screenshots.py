@@ -37,7 +37,7 @@ LOOK = """() => {
   if (document.documentElement.scrollWidth > wide) found.push(`scrolls sideways: ${document.documentElement.scrollWidth} > ${wide}`);
   const skipped = "dialog:not([open]), .vh, .sprite, .chart, [popover], .as-cards thead";
   for (const node of document.querySelectorAll("body *")) {
-    if (node.closest(skipped) || !(node instanceof HTMLElement) || !node.checkVisibility()) continue;
+    if (node.closest(skipped) || node.matches(".stack-v") || !(node instanceof HTMLElement) || !node.checkVisibility()) continue;
     const style = getComputedStyle(node), label = `${node.tagName.toLowerCase()}.${node.className} "${node.textContent.trim().slice(0, 40)}"`;
     const cut = node.scrollWidth > node.clientWidth + 1 && node.clientWidth > 0 && style.display !== "inline";
     if (cut && !["auto", "scroll"].includes(style.overflowX) && !node.matches("input, textarea, select, body, .table-grid *")) found.push(`cut off: ${label}`);
@@ -110,7 +110,11 @@ def _watched(context: BrowserContext, name: str) -> None:
 
 def run(browser: Browser, base: str, email: str, password: str, out: Path, only: str) -> None:
     """Picture all pages in all variants."""
-    signed_out = {"signin": "/accounts/login/", "signup": "/accounts/signup/"}
+    signed_out = {
+        "signin": "/accounts/login/",
+        "signup": "/accounts/signup/",
+        "reset": "/accounts/password/reset/",
+    }
     for theme in ("light", "dark"):
         for device, options in (("", DESK), ("-phone", PHONE)):
             context = browser.new_context(**options, color_scheme=theme, reduced_motion="reduce")
