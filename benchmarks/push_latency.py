@@ -1,10 +1,11 @@
 """From a commit to the pixels: how long until an open page shows what was just committed (VIEW-2).
 
-`push_latency`: the whole site runs on services of its own: ten portfolios follow the four recorded AI traders
-or the wallets, prices move every second, workers decide and fill. One portfolio is open in Chromium, 199
-plain sockets listen to it and to the other nine. A decision is stored and committed 250 times at irregular
-moments at least 250 ms apart (so each is a first change; what follows a change within 200 ms is merged with
-others by design). Measured from the commit to the second animation frame after the page applied the change.
+`push_latency`: the whole site runs on services of its own: four portfolios follow the recorded AI traders or
+the wallets, prices move every second, workers decide and fill. One portfolio is open in Chromium, 199 plain
+sockets listen to it and to the other three. A decision is stored and committed 250 times at irregular moments
+at least 250 ms apart. Counted are first changes: one that follows another of the site's own within 200 ms is
+merged with it by design and left out. Measured from the commit to the second animation frame after the page
+applied the change.
 
 Baseline, in the same run before the workers start: a bare message over the channel layer to an echoing
 consumer on the same server program, from sending to the socket; no database, no view, no page.
