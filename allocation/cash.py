@@ -63,24 +63,33 @@ def cash_deposit(
 
 @transaction.atomic
 def cash_withdraw(
-    *, portfolio: Portfolio, amount: Decimal, equity: Decimal, key: str, now: datetime, world_at: datetime
+    *,
+    portfolio: Portfolio,
+    amount: Decimal,
+    equity: Decimal,
+    withdrawable: Decimal,
+    key: str,
+    now: datetime,
+    world_at: datetime,
 ) -> bool:
-    """Take paper cash out, at most what is free; it sells units at the current unit value.
+    """Take paper cash out, at most what is free and can be spared; it sells units at the current unit value.
 
-    Arguments, result and errors as in ``cash_deposit``.
+    Other arguments, result and errors as in ``cash_deposit``.
 
-    :raises InputError: more than is free, or more than the equity
+    :param withdrawable: what can leave without taking the margin of open perpetuals, valued with ``equity``
+    :raises InputError: more than is free, more than the equity, or more than ``withdrawable``
     """
     account = _account_for_flow(portfolio=portfolio)
     amount = amount_checked(amount)
     if _booked_before(portfolio=portfolio, kind=LedgerEntry.Kind.WITHDRAWAL, key=key, amount=-amount):
         return False
-    available = max(ZERO, min(account.free, equity))
+    available = max(ZERO, min(account.free, equity, withdrawable))
     if amount > available:
+        why = "only free capital can leave. Close positions or cancel orders to free more."
+        if available < account.free:
+            why = "open positions need the rest against losses. Close positions to free more."
         raise InputError(
-            f"{dollars(available)} can be withdrawn now, not {dollars(amount)}: "
-            "only free capital can leave. Close positions or cancel orders to free more.",
-            field="amount",
+            f"{dollars(available)} can be withdrawn now, not {dollars(amount)}: {why}", field="amount"
         )
     everything = amount == equity
     units = account.units if everything else _units_for(amount=amount, equity=equity, units=account.units)

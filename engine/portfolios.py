@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -24,7 +25,12 @@ from engine.publishing import portfolio_changed
 from engine.wake import cycles_wake
 from execution.models import Order
 from positions.models import ConflictOverride, Position, Valuation
-from positions.valuation import portfolio_equity, valuation_rebase, valuations_update
+from positions.valuation import (
+    portfolio_equity,
+    portfolio_withdrawable,
+    valuation_rebase,
+    valuations_update,
+)
 
 
 @transaction.atomic
@@ -85,12 +91,17 @@ def cash_deposit(*, portfolio: Portfolio, amount: Decimal, key: str, now: dateti
     _cash_move(portfolio=portfolio, move=cash.cash_deposit, text="Deposited", amount=amount, key=key, now=now)
 
 
+@transaction.atomic
 def cash_withdraw(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime) -> None:
-    """Take paper cash out, at most what is free. ``key`` makes a repeated request harmless.
+    """Take paper cash out, at most what is free and no margin of open perpetuals.
 
-    :raises InputError: more than is free, not above zero, or the portfolio is not on paper
+    ``key`` makes a repeated request harmless.
+
+    :raises InputError: more than can be spared, not above zero, or the portfolio is not on paper
     """
-    _cash_move(portfolio=portfolio, move=cash.cash_withdraw, text="Withdrew", amount=amount, key=key, now=now)
+    capital_lock(portfolio_id=portfolio.pk)
+    move = partial(cash.cash_withdraw, withdrawable=portfolio_withdrawable(portfolio=portfolio))
+    _cash_move(portfolio=portfolio, move=move, text="Withdrew", amount=amount, key=key, now=now)
 
 
 @transaction.atomic

@@ -17,7 +17,7 @@ from django.db.models import F, FilteredRelation, Q
 
 from accounts.models import Portfolio
 from allocation.models import CapitalAccount
-from core.decimals import ONE, to_money, to_price
+from core.decimals import ONE, ZERO, to_money, to_price
 from core.types import Policy
 from markets.models import Mark, World
 from positions.domain.margin import LiquidationPlan, PerpHolding, liquidation_plan, liquidation_price
@@ -32,6 +32,7 @@ __all__ = [
     "liquidation_of",
     "liquidation_price",
     "portfolio_equity",
+    "portfolio_withdrawable",
     "valuation_rebase",
     "valuations_update",
 ]
@@ -43,6 +44,7 @@ POINT_EVERY: Final = timedelta(seconds=10)
 class BooksAtMark:
     """One portfolio's account and open positions as they stood at one moment, at the world's last marks.
 
+    :param margin: what is set aside behind the perpetuals
     :param unpriced: codes of held instruments that have no mark; such a portfolio cannot be valued
     """
 
@@ -53,6 +55,7 @@ class BooksAtMark:
     units: Decimal
     deposits_net: Decimal
     version: int
+    margin: Decimal
     holdings: tuple[HeldAtMark, ...]
     unpriced: tuple[str, ...]
 
@@ -95,6 +98,7 @@ def _book_rows(portfolio_ids: Iterable[int]) -> list[dict[str, Any]]:
             policy=F("held__policy"),
             quantity=F("held__quantity"),
             cost=F("held__cost"),
+            margin=F("held__margin"),
             max_leverage=F("held__instrument__max_leverage"),
         )
     )
@@ -123,6 +127,7 @@ def _books(
         units=account["units"],
         deposits_net=account["deposits_net"],
         version=account["version"],
+        margin=sum((row["margin"] for row in rows), ZERO),
         holdings=tuple(
             HeldAtMark(
                 underlying=row["underlying"],
@@ -149,6 +154,18 @@ def portfolio_equity(*, portfolio: Portfolio) -> Decimal:
     :raises Unpriced: a held instrument has no mark
     """
     return _books_priced(portfolio_id=portfolio.pk).worth.equity
+
+
+def portfolio_withdrawable(*, portfolio: Portfolio) -> Decimal:
+    """Return what the equity can spare: equity − margin in use − maintenance margin of the perpetuals, >= 0.
+
+    So no withdrawal brings a perpetual near its liquidation. Free capital bounds it besides.
+
+    :raises Unpriced: a held instrument has no mark
+    """
+    books = _books_priced(portfolio_id=portfolio.pk)
+    plan = liquidation_of(books=books)
+    return max(ZERO, plan.equity - plan.maintenance - books.margin)
 
 
 def _books_priced(*, portfolio_id: int) -> BooksAtMark:

@@ -161,9 +161,10 @@ def test_the_lock_is_in_the_sql() -> None:
 
 
 def flow(desk: Desk, move: object, amount: str, equity: str, key: str) -> bool:
-    return move(  # type: ignore[operator]
-        portfolio=desk.portfolio, amount=D(amount), equity=D(equity), key=key, now=desk.now, world_at=desk.now
-    )
+    request = {"portfolio": desk.portfolio, "amount": D(amount), "equity": D(equity), "key": key}
+    if move is cash_withdraw:
+        request["withdrawable"] = D(equity)
+    return move(**request, now=desk.now, world_at=desk.now)  # type: ignore[operator]
 
 
 def test_deposits_and_withdrawals_keep_the_unit_value() -> None:

@@ -7,13 +7,19 @@ from decimal import Decimal as D
 import pytest
 
 from allocation.models import LedgerEntry
+from core.errors import InputError
 from core.types import OrderSide
 from engine.models import CycleState
 from engine.portfolios import cash_deposit, cash_reset, cash_withdraw
 from positions.audit import books_audit
 from positions.booking import fill_book
 from positions.models import Valuation
-from positions.valuation import valuations_update
+from positions.valuation import (
+    liquidation_check,
+    portfolio_equity,
+    portfolio_withdrawable,
+    valuations_update,
+)
 from tests.integration.money.desk import Desk, desk_open
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +83,42 @@ def test_a_reset_pressed_twice_begins_anew_once(desk: Desk) -> None:
     cash_reset(portfolio=desk.portfolio, amount=D(10000), key="a", now=desk.later())
     assert Valuation.objects.get(pk=desk.pk).peak_unit_value == D("1.1")
     assert desk.account.cash == 10500
+
+
+def test_no_margin_leaves_with_a_withdrawal(desk: Desk) -> None:
+    """SPEC Money in and out: 0.05 BTC with a margin of 2,500 lost 1,000; 6,450 of 7,500 free can be spared.
+
+    Equity 9,000; maintenance is 1.25 % of 4,000.
+    """
+    desk.mark("100000")
+    order = desk.order("BUY", "0.05", "100000", margin_rate="0.5")
+    assert fill_book(order_id=order.pk, fill=desk.fill(order, "0.05", "100000"), now=desk.now)
+    desk.mark("80000")
+    assert (desk.account.free, portfolio_equity(portfolio=desk.portfolio)) == (7500, 9000)
+    assert portfolio_withdrawable(portfolio=desk.portfolio) == 6450
+    with pytest.raises(
+        InputError, match=r"\$6,450.00 can be withdrawn now, not \$6,450.01: open pos"
+    ) as refused:
+        cash_withdraw(portfolio=desk.portfolio, amount=D("6450.01"), key="a", now=desk.now)
+    assert refused.value.field == "amount"
+    assert desk.account.free == 7500
+    cash_withdraw(portfolio=desk.portfolio, amount=D(6450), key="a", now=desk.now)
+    assert desk.account.free == 1050
+    assert not liquidation_check(portfolio_id=desk.pk).needed
+    desk.mark("70000")
+    assert portfolio_withdrawable(portfolio=desk.portfolio) == 0
+
+
+def test_a_spot_portfolio_spares_all_that_is_free() -> None:
+    """SPEC Money in and out: what is bought is paid for; nothing can be liquidated."""
+    desk = desk_open(policy="spot")
+    CycleState.objects.create(portfolio=desk.portfolio, next_at=desk.now)
+    desk.mark("100000")
+    order = desk.order("BUY", "0.05", "100000")
+    assert fill_book(order_id=order.pk, fill=desk.fill(order, "0.05", "100000"), now=desk.now)
+    desk.mark("10000")
+    cash_withdraw(portfolio=desk.portfolio, amount=desk.account.free, key="a", now=desk.now)
+    assert desk.account.free == 0
 
 
 def test_a_result_outlives_the_last_unit(desk: Desk) -> None:

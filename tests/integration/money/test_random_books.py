@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from decimal import Decimal as D
+from functools import partial
 from itertools import count
 
 import pytest
@@ -22,7 +23,7 @@ from positions.funding import positions_fund
 from positions.models import Position, PositionSlice
 from positions.services import order_sync
 from positions.transfers import slices_hand_over, transfers_book
-from positions.valuation import portfolio_equity, valuations_update
+from positions.valuation import portfolio_equity, portfolio_withdrawable, valuations_update
 from tests.integration.money.desk import WORLD, Desk, desk_open
 
 pytestmark = pytest.mark.django_db
@@ -134,8 +135,9 @@ class Walk:
 
     def cash(self, amount: int) -> None:
         equity = portfolio_equity(portfolio=self.desk.portfolio)
-        move = cash_deposit if amount > 0 else cash_withdraw
-        possible = equity > 0 if amount > 0 else abs(amount) <= min(self.desk.account.free, equity)
+        spare = portfolio_withdrawable(portfolio=self.desk.portfolio)
+        move = cash_deposit if amount > 0 else partial(cash_withdraw, withdrawable=spare)
+        possible = equity > 0 if amount > 0 else abs(amount) <= min(self.desk.account.free, spare)
         with nullcontext() if possible and amount else pytest.raises(InputError):
             move(
                 portfolio=self.desk.portfolio,
