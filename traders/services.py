@@ -21,7 +21,7 @@ from markets.services import world_ensure
 from traders.cache import history_cache, history_cached, reads_cache, reads_cached
 from traders.domain.quarantine import read_flaw
 from traders.domain.reads import ReadResult, RecentPnl, TraderPosition
-from traders.models import Trader
+from traders.models import QuarantinedRead, Trader
 from traders.reading import read_loop
 from traders.recordings import recorded_trader_get, recorded_traders
 from traders.sources.base import SourceHistory
@@ -167,19 +167,25 @@ def trader_sync_pause(*, trader_ids: Sequence[int]) -> int:
 
 
 def trader_sync_resume(*, trader_ids: Sequence[int], now: datetime) -> int:
-    """Sync paused traders again, due at once; return how many were paused."""
-    paused = Trader.objects.filter(pk__in=trader_ids, status=Trader.Status.PAUSED)
-    return _change(
-        paused,
-        status=Trader.Status.ACTIVE,
-        next_sync_at=now,
-        due_at=None,
-        claimed_until=None,
-        failing_since=None,
-        failures_in_row=0,
-        rate_limits_in_row=0,
-        last_error="",
-    )
+    """Sync paused traders again, due at once; return how many were paused.
+
+    What was quarantined before the pause is dismissed: they start with a clean slate.
+    """
+    with transaction.atomic():
+        paused = Trader.objects.filter(pk__in=trader_ids, status=Trader.Status.PAUSED)
+        doubted = QuarantinedRead.objects.filter(confirmed_at__isnull=True, dismissed_at__isnull=True)
+        doubted.filter(trader__in=paused).update(dismissed_at=now)
+        return _change(
+            paused,
+            status=Trader.Status.ACTIVE,
+            next_sync_at=now,
+            due_at=None,
+            claimed_until=None,
+            failing_since=None,
+            failures_in_row=0,
+            rate_limits_in_row=0,
+            last_error="",
+        )
 
 
 def trader_wake(*, trader_ids: Sequence[int], now: datetime) -> int:
