@@ -32,6 +32,7 @@ from execution.models import Order
 from execution.orders import order_create
 from positions.models import ConflictRecord
 from positions.services import transfers_book
+from traders.locks import trader_lock
 from traders.services import trader_sync_pause
 
 CYCLE_EVERY: Final = timedelta(seconds=60)
@@ -288,10 +289,11 @@ def _notes_store(notes: list[DecisionNote], gathered: Gathered) -> None:
 
 
 def _follows_settle(gathered: Gathered) -> None:
-    """End the follows that were being left and hold nothing any more."""
-    for follow in gathered.follows.values():
+    """End the follows that were being left and hold nothing any more; traders are locked by ascending id."""
+    for follow in sorted(gathered.follows.values(), key=lambda follow: follow.trader_id):
         if follow.status == Follow.Status.LEAVING and not _has_part(gathered, follow.pk):
             follow_end(follow=follow, now=gathered.now)
+            trader_lock(trader_id=follow.trader_id)  # nobody begins to follow it meanwhile
             if not trader_is_followed(trader_id=follow.trader_id):
                 trader_sync_pause(trader_ids=[follow.trader_id])  # nobody is left to read it for
 

@@ -13,12 +13,14 @@ from django.db import transaction
 from accounts.models import Portfolio
 from allocation import follows as follow_rows
 from allocation.capital import capital_version_raise
+from allocation.locks import capital_lock
 from allocation.models import Follow, FollowLeg
 from core.errors import InputError
 from engine.decisions import DecisionNote, decision_store, world_time
 from engine.publishing import portfolio_changed
 from engine.wake import cycles_wake
 from positions.services import slices_hand_over
+from traders.locks import trader_lock
 from traders.services import trader_find_or_create, trader_sync_resume, trader_wake
 
 
@@ -41,11 +43,12 @@ def follow_start(
             f"Joining must be one of {Follow.JoinMode.values}, got “{join_mode}”.", field="join_mode"
         )
     trader = trader_find_or_create(kind=kind, key=key, now=now)
-    if not follow_rows.trader_is_followed(trader_id=trader.pk):
-        trader_sync_resume(
-            trader_ids=[trader.pk], now=now
-        )  # it was abandoned; what an operator paused stays so
     with transaction.atomic():
+        capital_lock(portfolio_id=portfolio.pk)
+        trader_lock(trader_id=trader.pk)  # nobody abandons it meanwhile
+        if not follow_rows.trader_is_followed(trader_id=trader.pk):
+            # It was abandoned; what an operator paused stays so.
+            trader_sync_resume(trader_ids=[trader.pk], now=now)
         follow = follow_rows.follow_create(portfolio=portfolio, trader=trader, join_mode=join_mode, now=now)
         _changed(
             follow=follow, text=f"Following {trader.name}", reason=follow.get_join_mode_display(), now=now

@@ -21,7 +21,7 @@ from engine.copy_cycle import cycle_run, cycles_due
 from engine.domain.copy import copy_plan
 from engine.domain.copy_types import CopyInputs
 from engine.domain.plan_types import CopyPlan
-from engine.follows import follow_pause, follow_resume, follow_start
+from engine.follows import follow_pause, follow_remove, follow_resume, follow_start
 from engine.models import CycleState, Decision
 from engine.order_life import orders_work
 from engine.portfolios import cash_deposit, cash_reset, portfolio_open, portfolio_settings_save
@@ -33,6 +33,7 @@ from positions.audit import books_audit
 from positions.models import Position, SliceEntry
 from positions.valuation import portfolio_equity
 from tests.replaying import ReplayDriver
+from traders.models import Trader
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GROK, QWEN, DEEPSEEK = "grok-4", "qwen3-max", "deepseek-chat-v3.1"
@@ -338,6 +339,25 @@ def test_the_tenth_and_the_eleventh_at_once() -> None:
     assert [follow.weight for follow in follows] == [D("0.1")] * 10
     assert sorted(follow.hue for follow in follows) == list(range(1, 11))
     assert sorted(follow.place for follow in follows) == list(range(1, 11))
+
+
+def test_abandoned_by_one_and_followed_by_another_at_once() -> None:
+    """FOL-2: whoever is faster, a trader is read exactly while somebody follows it."""
+    leaving, coming = portfolio_make("leaving"), portfolio_make("coming")
+    for number in range(1, 9):
+        follow = follow_start(portfolio=leaving, **wallet(number))
+        follow_remove(follow=follow, keep_positions=False, now=NOW)
+        trader = Trader.objects.filter(pk=follow.trader_id)
+        results = at_once(
+            lambda: cycle_run(portfolio_id=leaving.pk, now=NOW),
+            lambda number=number: follow_start(portfolio=coming, **wallet(number)),
+        )
+        assert [result for result in results if isinstance(result, Exception)] == []
+        assert Follow.objects.get(pk=follow.pk).status == Follow.Status.REMOVED
+        assert trader.get().status == Trader.Status.ACTIVE
+        follow_remove(follow=results[1], keep_positions=False, now=NOW)
+        cycle_run(portfolio_id=coming.pk, now=NOW)
+        assert trader.get().status == Trader.Status.PAUSED
 
 
 def test_the_same_trader_twice_at_once() -> None:
