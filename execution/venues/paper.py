@@ -159,7 +159,8 @@ class _Meeting:
 def paper_match(*, world: str, now: datetime, clock: WorldTime) -> list[str]:
     """Meet the world's open paper orders with its newest marks, and end those that are over.
 
-    An order meets each mark once, after its latency, and only while the mark is fresh. Several
+    An order meets each mark once, only while the mark is fresh, and only marks that arrived after its
+    latency: a price that was there before the order could be is not to be had. Several
     processes may match at once: each takes orders that no other holds.
 
     :param clock: the world's time, which fills are stamped with
@@ -206,8 +207,7 @@ def _orders_match(
     meetings = [
         _Meeting(order=order, mark=mark)
         for order in orders
-        if (mark := marks.get(order.instrument_code)) is not None
-        and (order.mark_seen_at is None or order.mark_seen_at < mark.received_at)
+        if (mark := marks.get(order.instrument_code)) is not None and _meets(order, mark)
     ]
     if not meetings:
         return []
@@ -228,6 +228,13 @@ def _orders_match(
     )
     PaperHolding.objects.bulk_update(holdings.values(), ["quantity"])
     return touched
+
+
+def _meets(order: PaperOrder, mark: Mark) -> bool:
+    """Tell whether a mark arrived after the order did, and after the last mark that it met."""
+    if mark.received_at < order.matchable_at:
+        return False
+    return order.mark_seen_at is None or order.mark_seen_at < mark.received_at
 
 
 def _holdings_lock(*, orders: Iterable[PaperOrder]) -> dict[tuple[str, str], PaperHolding]:

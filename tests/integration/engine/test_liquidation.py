@@ -50,6 +50,7 @@ def test_a_crash_liquidates_halts_and_is_not_bought_back(arena: ReplayDriver, al
         ):
             break
         arena.wall_at += ONE_SECOND
+        Mark.objects.update(received_at=arena.wall_at)  # the market stays where it fell
         orders_work(now=arena.wall_at)
     portfolio.refresh_from_db()
     assert portfolio.status == Portfolio.Status.HALTED

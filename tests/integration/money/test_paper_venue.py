@@ -65,20 +65,34 @@ def test_the_venue_is_found_by_name() -> None:
         venue_get(name="nasdaq")
 
 
-def test_an_order_meets_marks_only_after_its_latency(desk: Desk) -> None:
-    """EXE-5: 250 ms."""
+def test_an_order_meets_only_marks_that_came_after_it(desk: Desk) -> None:
+    """EXE-5: 250 ms of latency cost what the price does meanwhile; the mark it was decided on is gone."""
     assert paper_assumptions().latency_ms == 250
-    first = send(desk, "BUY", "0.01", "100100")
+    first = send(desk, "BUY", "0.01", "100200")
     desk.later(0.2)
+    desk.mark("100050")
+    desk.later(5)
+    assert desk.match() == [], "that price was there before the order was"
+    desk.mark("100100")
+    assert desk.match() == [first]
+    order = VENUE.order_fetch(client_order_id=first)
+    assert order is not None
+    assert order.fills[0].price == D("100113")  # 100,100 + 1 bp to the touch, and slippage
+
+
+def test_a_mark_of_the_very_moment_is_met(desk: Desk) -> None:
+    """EXE-5: exactly 250 ms."""
+    first = send(desk, "BUY", "0.01", "100100")
+    desk.later(0.25)
     desk.mark("100000")
-    assert desk.match() == []
-    desk.later(0.05)
     assert desk.match() == [first]
 
 
 def test_a_stale_mark_fills_nothing(desk: Desk) -> None:
     """MKT-1: a quote older than 15 s opens nothing."""
     first = send(desk, "BUY", "0.01", "100100")
+    desk.later(1)
+    desk.mark("100000")
     desk.later(15.001)
     assert desk.match() == []
     desk.mark("100000")
