@@ -17,7 +17,7 @@ from tests.faults.page import Page
 from tests.faults.site import RECOVERY_S, Progress, Site
 from tests.running import wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 KILLS = 4
 SEED = 20251017
 
