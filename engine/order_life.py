@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from accounts.models import Portfolio
 from allocation.capital import capital_version_raise
+from core.clock import Clock
 from core.decimals import dollars, plain
 from core.errors import BooksDiffer, RetryLater
 from engine.decisions import DecisionNote, decision_store
@@ -39,12 +40,14 @@ TROUBLE = frozenset(
 )
 
 
-def order_send(*, order_id: int, now: datetime) -> str:
+def order_send(*, order_id: int, now: datetime, clock: Clock | None = None) -> str:
     """Send one stored order and return its status; sending it twice is harmless.
 
     A refused order wakes nobody: what was refused now would be refused again at once.
+
+    :param clock: as in ``execution.orders.order_submit``
     """
-    status = order_submit(order_id=order_id, now=now)
+    status = order_submit(order_id=order_id, now=now, clock=clock)
     if status in {Order.Status.REJECTED, Order.Status.UNKNOWN}:
         _trouble_note(order_id=order_id, now=now)
     portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
@@ -52,11 +55,14 @@ def order_send(*, order_id: int, now: datetime) -> str:
     return status
 
 
-def orders_work(*, now: datetime) -> None:
-    """Do everything that open orders need now."""
+def orders_work(*, now: datetime, clock: Clock | None = None) -> None:
+    """Do everything that open orders need now.
+
+    :param clock: tells when each order is sent, since ``now`` may be old by then
+    """
     for order_id in orders_to_submit(now=now):
         with one_order(order_id=order_id, now=now):
-            order_send(order_id=order_id, now=now)
+            order_send(order_id=order_id, now=now, clock=clock)
     overdue = orders_due_for_expiry(now=now)
     orders_call_back(order_ids=overdue, why="Not filled in time", now=now)
     for world in _worlds_with_open_orders():

@@ -11,7 +11,7 @@ from typing import Final
 from celery import shared_task
 from django.conf import settings
 
-from core.clock import utc_now
+from core.clock import SYSTEM_CLOCK, utc_now
 from engine import copy_cycle, order_life, syncing, upkeep
 
 logger = logging.getLogger(__name__)
@@ -47,13 +47,13 @@ def plan_cycle(portfolio_id: int) -> None:
 @shared_task(name="orders.submit")
 def orders_submit(order_id: int) -> None:
     """Send one stored order to its venue."""
-    order_life.order_send(order_id=order_id, now=utc_now())
+    order_life.order_send(order_id=order_id, now=utc_now(), clock=SYSTEM_CLOCK)
 
 
 @shared_task(name="orders.work")
 def orders_work() -> None:
     """Match paper orders, book fills, expire what is too old, send and ask again what was left hanging."""
-    order_life.orders_work(now=utc_now())
+    order_life.orders_work(now=utc_now(), clock=SYSTEM_CLOCK)
 
 
 @shared_task(name="upkeep.value")

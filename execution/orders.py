@@ -17,6 +17,7 @@ from django.db.models import Q
 
 from allocation.capital import Move, account_move, capital_commit
 from allocation.locks import capital_lock
+from core.clock import Clock
 from core.decimals import ZERO
 from core.errors import RetryLater, UnknownOutcome
 from core.ids import client_order_id_new
@@ -102,26 +103,34 @@ def order_claim_submit(*, order_id: int, now: datetime) -> bool:
     return bool(claimed)
 
 
-def order_submit(*, order_id: int, now: datetime, venue: Venue | None = None) -> str:
+def order_submit(
+    *, order_id: int, now: datetime, venue: Venue | None = None, clock: Clock | None = None
+) -> str:
     """Claim an order, send it, and keep the answer; return the order's status afterwards.
 
     Must be called outside a transaction. A second call while one is at it does nothing. When the venue
     says that nothing happened the claim is given back; when there is no answer the order is UNKNOWN.
 
+    :param clock: tells when it is claimed and when answered; without one both are ``now``. Whoever sends
+        many orders gives it: a claim that bears the time at which the batch began looks unanswered too soon
     :raises RuntimeError: called inside a transaction
     """
-    if not order_claim_submit(order_id=order_id, now=now):
+    claimed_at = clock.now() if clock else now
+    if not order_claim_submit(order_id=order_id, now=claimed_at):
         return str(Order.objects.values_list("status", flat=True).get(pk=order_id))
     order = Order.objects.select_related("portfolio").get(pk=order_id)
+    answer: Accepted | Refused | None = None
+    detail = ""
     try:
         answer = (venue or venue_get(name=order.venue)).order_submit(
-            request=order_request(order=order), now=now
+            request=order_request(order=order), now=claimed_at
         )
     except RetryLater as error:
         return _claim_return(order_id=order_id, why=str(error))
     except UnknownOutcome as error:
-        return _answer_keep(order_id=order_id, answer=None, detail=str(error), now=now)
-    return _answer_keep(order_id=order_id, answer=answer, detail="", now=now)
+        detail = str(error)
+    answered_at = clock.now() if clock else now
+    return _answer_keep(order_id=order_id, answer=answer, detail=detail, now=answered_at)
 
 
 def order_request(*, order: Order) -> OrderRequest:
@@ -155,14 +164,17 @@ def _claim_return(*, order_id: int, why: str) -> str:
 
 @transaction.atomic
 def _answer_keep(*, order_id: int, answer: Accepted | Refused | None, detail: str, now: datetime) -> str:
-    """Keep what the venue answered to the submit. A fill may have been booked meanwhile and says more."""
+    """Keep what the venue answered to the submit. A fill may have been booked meanwhile and says more.
+
+    An order that was given up for lost meanwhile lives again when the venue has it.
+    """
     order = _lock(order_id=order_id)
     waiting = order.status in {OrderStatus.PENDING, OrderStatus.UNKNOWN}
     if isinstance(answer, Accepted):
         order.venue_order_id = answer.venue_order_id
         order.submitted_at = now
         order.save(update_fields=["venue_order_id", "submitted_at"])
-        if waiting:
+        if waiting or order.status == OrderStatus.REJECTED:
             order_status_change(order=order, to=OrderStatus.SUBMITTED, now=now)
     elif isinstance(answer, Refused):
         if waiting:

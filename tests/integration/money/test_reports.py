@@ -1,15 +1,23 @@
-"""Reports of a venue that come late: two workers ask, and the older answer is booked last (EXE-3)."""
+"""News that come late: two workers are at one order, and the older answer is booked last (EXE-3)."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal as D
 
 import pytest
 
 from execution.domain.orders import OrderStatus
 from execution.models import Order, OrderEvent
-from execution.orders import order_cancel, order_status_change, order_submit
-from execution.venues.base import VenueOrder, VenueStatus
+from execution.orders import (
+    order_cancel,
+    order_status_change,
+    order_submit,
+    orders_to_ask,
+    orders_to_submit,
+)
+from execution.venues.base import Accepted, OrderRequest, Refused, VenueOrder, VenueStatus
+from execution.venues.paper import PaperVenue
 from positions.audit import books_audit
 from positions.services import order_sync, report_book
 from tests.integration.money.desk import Desk, desk_open
@@ -69,3 +77,66 @@ def test_an_order_taken_for_lost_lives_again_when_the_venue_has_it(desk: Desk) -
     order.refresh_from_db()
     order_status_change(order=order, to=OrderStatus.REJECTED, now=desk.now)
     assert report_book(order_id=order.pk, report=still_open(order), now=desk.now).status == "submitted"
+
+
+class Late:
+    """A clock that is ahead of the batch it is used in by ``seconds``."""
+
+    def __init__(self, desk: Desk, seconds: float) -> None:
+        self.at = desk.now + timedelta(seconds=seconds)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+class Overtaken(PaperVenue):
+    """While an order is on its way to this venue, another worker looks after what is unanswered."""
+
+    def __init__(self, now: datetime) -> None:
+        self.looks_at = now
+        self.asked: list[int] = []
+
+    def order_submit(self, *, request: OrderRequest, now: datetime) -> Accepted | Refused:
+        self.asked = orders_to_ask(now=self.looks_at)
+        for order_id in self.asked:
+            order_sync(order_id=order_id, now=self.looks_at)
+        return super().order_submit(request=request, now=now)
+
+
+def test_a_claim_late_in_a_batch_is_not_taken_for_unanswered(desk: Desk) -> None:
+    """EXE-3: the batch began 12 s ago, the order is being sent this moment: nobody gives it up for lost."""
+    order = desk.order("BUY", "0.01", "100100")
+    clock = Late(desk, 12)
+    venue = Overtaken(clock.at)
+    assert order_submit(order_id=order.pk, now=desk.now, venue=venue, clock=clock) == "submitted"
+    assert venue.asked == []
+    order.refresh_from_db()
+    assert (order.submit_claimed_at, order.submitted_at) == (clock.at, clock.at)
+    assert [event.to_status for event in order.events.all()] == ["pending", "submitted"]
+
+
+def test_an_order_whose_time_ran_out_in_the_batch_is_not_sent(desk: Desk) -> None:
+    """SPEC Entries: 60 s are over by the clock, not by the time at which the batch began."""
+    order = desk.order("BUY", "0.01", "100100")
+    assert orders_to_submit(now=desk.now) == [order.pk]
+    assert order_submit(order_id=order.pk, now=desk.now, clock=Late(desk, 60)) == "pending"
+    order.refresh_from_db()
+    assert order.submit_claimed_at is None
+    assert PaperVenue().order_fetch(client_order_id=order.client_order_id) is None
+
+
+def test_an_answer_revives_an_order_that_was_given_up_for_lost(desk: Desk) -> None:
+    """EXE-3: sent for so long that another worker believed the venue never had it; then it accepts."""
+    order = desk.order("BUY", "0.01", "100100")
+    venue = Overtaken(desk.now + timedelta(seconds=10))
+    assert order_submit(order_id=order.pk, now=desk.now, venue=venue) == "submitted"
+    assert venue.asked == [order.pk]
+    assert [event.to_status for event in order.events.all()] == ["pending", "rejected", "submitted"]
+    desk.later()
+    desk.mark("100000")
+    assert desk.match() == [order.client_order_id]
+    assert order_sync(order_id=order.pk, now=desk.now).status == "filled"
+    assert books_audit() == []
