@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from decimal import Decimal
 from uuid import UUID, uuid4
+
+from core.decimals import plain
 
 
 def client_order_id_new() -> str:
@@ -23,6 +26,9 @@ def uuid_new() -> UUID:
 
 
 def fingerprint(*parts: object) -> str:
-    """Return a stable 16-digit digest of ``parts``; equal parts give equal digests across processes."""
-    text = "\x1f".join(str(part) for part in parts)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    """Return 32 hex digits that stand for ``parts``, the same in every process.
+
+    Decimals count by value: 1.0 is 1.
+    """
+    text = "\x1f".join(plain(part) if isinstance(part, Decimal) else str(part) for part in parts)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

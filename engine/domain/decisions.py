@@ -8,10 +8,9 @@ limits), never of prices, so that a mark that ticks adds no row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from hashlib import blake2b
 
-from core.decimals import dollars, plain
+from core.decimals import dollars
+from core.ids import fingerprint
 from engine.domain import reasons
 from engine.domain.copy_types import CopyInputs, FollowInput
 from engine.domain.legs import Leg, Scene
@@ -56,12 +55,6 @@ def trader_decisions(*, scene: Scene) -> tuple[Decision, ...]:
         for kind, follows, title, why in found
         if follows
     )
-
-
-def fingerprint(*parts: object) -> str:
-    """Return 32 hex digits that stand for these parts; Decimals count by value (1.0 is 1)."""
-    text = "\x1f".join(plain(part) if isinstance(part, Decimal) else str(part) for part in parts)
-    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _decision(

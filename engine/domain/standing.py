@@ -11,9 +11,9 @@ from decimal import Decimal
 
 from allocation.domain.limits import Allowed, Answer, reason_of
 from core.decimals import ZERO
+from core.ids import fingerprint
 from core.types import PositionSide
 from engine.domain.copy_types import CopyInputs, FollowState
-from engine.domain.decisions import fingerprint
 from engine.domain.legs import Leg
 from engine.domain.nets import Net
 from engine.domain.plan_types import ConflictHolder, ResolvedConflict
