@@ -4,8 +4,8 @@ Every change of the account is one UPDATE on one row (``account_move``). What is
 deficit first; what is taken beyond free capital becomes deficit. Hence always
 cash = free + reserved + committed and cash − deficit = Σ ledger entries.
 
-``version`` rises by 1 with each booking. Granting, releasing and expiring a reservation is no
-booking: it changes what may be spent, not what is held.
+``version`` rises by 1 with each booking, and with each change of follows or settings. Granting,
+releasing and expiring a reservation is no booking: it changes what may be spent, not what is held.
 """
 
 from __future__ import annotations
