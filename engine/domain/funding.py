@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
+from functools import partial
 
-from core.decimals import MONEY_STEP, ZERO
+from core.decimals import ZERO
 from engine.domain.copy_types import Market
 from engine.domain.placement import Placement, Verdict, limit_price, sendable
+from execution.domain.orders import capital_needed
 
 
 def entries_fund(
@@ -35,30 +37,29 @@ def entries_fund(
     funded = dict(placements)
     left = free_capital
     for underlying in entries:
-        funded[underlying] = _fund(placements[underlying], markets[underlying], left, margin_rate + fee_rate)
+        funded[underlying] = _fund(placements[underlying], markets[underlying], left, margin_rate, fee_rate)
         left -= funded[underlying].capital_needed
     return funded
 
 
-def _fund(placement: Placement, market: Market, free: Decimal, rate: Decimal) -> Placement:
+def _fund(
+    placement: Placement, market: Market, free: Decimal, margin_rate: Decimal, fee_rate: Decimal
+) -> Placement:
     """Cut one entry to ``free``; below the venue's minimum it is not sent."""
     if placement.purpose is None:
         return placement
     up = placement.quantity > 0
     price = max(market.mark, limit_price(side_up=up, purpose=placement.purpose, market=market))
+    needed = partial(capital_needed, price=price, margin_rate=margin_rate, fee_rate=fee_rate)
     size = abs(placement.quantity)
-    if _needed(size, price, rate) > free:
-        size = market.instrument.quantity(max(free, ZERO) / (price * rate))
-        if _needed(size, price, rate) > free:
+    if needed(quantity=size) > free:
+        size = market.instrument.quantity(max(free, ZERO) / (price * (margin_rate + fee_rate)))
+        if needed(quantity=size) > free:
             size = max(ZERO, size - market.instrument.quantity_step)
         if size == 0 or not sendable(
             quantity=size.copy_sign(placement.quantity), purpose=placement.purpose, market=market
         ):
             return replace(placement, verdict=Verdict.UNFUNDED, quantity=ZERO)
     return replace(
-        placement, quantity=size.copy_sign(placement.quantity), capital_needed=_needed(size, price, rate)
+        placement, quantity=size.copy_sign(placement.quantity), capital_needed=needed(quantity=size)
     )
-
-
-def _needed(size: Decimal, price: Decimal, rate: Decimal) -> Decimal:
-    return (size * price * rate).quantize(MONEY_STEP, rounding=ROUND_UP)

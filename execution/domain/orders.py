@@ -12,7 +12,7 @@ from decimal import ROUND_UP, Decimal
 from enum import StrEnum
 from typing import Final
 
-from core.decimals import BPS, MONEY_STEP, ONE, ZERO
+from core.decimals import MONEY_STEP, ONE, ZERO
 from core.types import OrderSide, Policy
 
 
@@ -158,14 +158,14 @@ def signed(*, side: str, quantity: Decimal) -> Decimal:
     return quantity if side == OrderSide.BUY else -quantity
 
 
-def capital_needed(
-    *, quantity: Decimal, limit_price: Decimal, margin_rate: Decimal, fee_bps: Decimal
-) -> Decimal:
+def capital_needed(*, quantity: Decimal, price: Decimal, margin_rate: Decimal, fee_rate: Decimal) -> Decimal:
     """Return the capital to hold behind an entry: its worst cost or margin, and its worst fee.
 
-    quantity × limit price × (margin rate + fee rate), rounded up to 8 decimals, and one such step
+    quantity × price × (margin rate + fee rate), rounded up to 8 decimals, and one such step
     more for each of cost and fee, since each fill rounds its own.
+
+    :param price: the worst at which it may fill: its limit, or the mark where a sell may fill above its limit
+    :param fee_rate: taker fee as a fraction of notional
     """
-    notional = quantity * limit_price
-    needed = notional * (margin_rate + fee_bps * BPS)
+    needed = quantity * price * (margin_rate + fee_rate)
     return needed.quantize(MONEY_STEP, rounding=ROUND_UP) + 2 * MONEY_STEP

@@ -9,6 +9,7 @@ from decimal import Decimal
 from accounts.models import Portfolio, User
 from allocation.capital import capital_open, capital_reserve
 from allocation.models import CapitalAccount, Follow
+from core.decimals import BPS
 from core.types import OrderSide, Policy
 from execution.domain.orders import OrderDraft, SliceDraft, capital_needed
 from execution.models import Order
@@ -73,9 +74,9 @@ class Desk:
             policy = self.portfolio.policy
             needed = capital_needed(
                 quantity=D(quantity),
-                limit_price=D(price),
+                price=D(price),
                 margin_rate=D(margin_rate),
-                fee_bps=paper_assumptions().fee_bps(policy),
+                fee_rate=paper_assumptions().fee_bps(policy) * BPS,
             )
             reservation = capital_reserve(
                 portfolio_id=self.pk,

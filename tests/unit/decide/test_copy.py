@@ -48,7 +48,7 @@ def test_one_trader_is_copied_at_our_size() -> None:
     assert orders(plan) == [("BUY", "BTC", D("0.08333"), Purpose.ENTRY)]
     assert (order.limit_price, order.decision_mark) == (D(60060), D(60000))
     assert order.slices == (SliceDelta(1, D("0.08333")),)
-    assert order.capital_needed == D("5004.7998")
+    assert order.capital_needed == D("5004.79980002")
     decision = the_decision(plan)
     assert (decision.kind, decision.follow_ids, decision.underlying) == (DecisionKind.COPIED, (1,), "BTC")
     assert (decision.before, decision.after) == (D(0), D("0.08333"))

