@@ -7,7 +7,7 @@ Nothing here depends on the ambient decimal context for correctness at the sizes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, TypedDict
 
 
@@ -27,6 +27,9 @@ QUANTITY_DIGITS: Final[ColumnDigits] = {"max_digits": 36, "decimal_places": 12}
 QUANTITY_STEP: Final = Decimal("0.000000000001")  # slices and quantities are kept to 12 places
 PRICE_DIGITS: Final[ColumnDigits] = {"max_digits": 28, "decimal_places": 12}
 PRICE_STEP: Final = Decimal("0.000000000001")
+EXACT: Final = Context(
+    prec=90, rounding=ROUND_HALF_EVEN
+)  # two factors of 36 digits multiply without rounding
 
 
 def to_step(value: Decimal, step: Decimal) -> Decimal:
@@ -59,22 +62,35 @@ def to_significant(value: Decimal, digits: int, *, places: int, up: bool) -> Dec
     return value.quantize(Decimal(1).scaleb(exponent), rounding=ROUND_CEILING if up else ROUND_FLOOR)
 
 
+def part_of(*, amount: Decimal, part: Decimal, whole: Decimal, step: Decimal = MONEY_STEP) -> Decimal:
+    """Return amount × part ÷ whole to a multiple of ``step``, half to even; all of it where part = whole.
+
+    :param step: a power of ten
+    """
+    if part == whole:
+        return amount
+    return EXACT.divide(EXACT.multiply(amount, part), whole).quantize(step, context=EXACT)
+
+
 def split_pro_rata(total: Decimal, weights: Sequence[Decimal], *, step: Decimal) -> list[Decimal]:
     """Split ``total`` in proportion to ``weights`` in multiples of ``step``, summing to ``total`` exactly.
 
-    Every share is rounded toward zero; what is left over goes to the entry with the largest
+    Every share is rounded half to even; what that leaves over goes to the entry with the largest
     weight in size (the first of equals). Weights may be negative if they sum to something
-    other than zero.
+    other than zero; a total equal to their sum gives the weights themselves.
 
+    :param step: a power of ten
     :raises ValueError: the weights sum to zero while ``total`` does not
     """
-    weight_sum = sum(weights, ZERO)
-    if weight_sum == 0:
+    whole = sum(weights, ZERO)
+    if whole == 0:
         if total == 0:
             return [ZERO for _ in weights]
         msg = f"cannot split {total} over weights that sum to zero"
         raise ValueError(msg)
-    shares = [to_step(total * weight / weight_sum, step) for weight in weights]
+    if total == whole:
+        return list(weights)
+    shares = [part_of(amount=total, part=weight, whole=whole, step=step) for weight in weights]
     largest = max(range(len(weights)), key=lambda i: (abs(weights[i]), -i))
     shares[largest] += total - sum(shares, ZERO)
     return shares

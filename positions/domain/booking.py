@@ -21,15 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Final
+from decimal import Decimal
 
-from core.decimals import MONEY_STEP, ZERO
-
-QUANTITY_STEP: Final = Decimal("0.000000000001")
-_EXACT: Final = Context(
-    prec=90, rounding=ROUND_HALF_EVEN
-)  # two factors of 36 digits multiply without rounding
+from core.decimals import EXACT, MONEY_STEP, QUANTITY_STEP, ZERO, part_of, split_pro_rata
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +60,7 @@ class Share:
 
 def notional_of(*, quantity: Decimal, price: Decimal) -> Decimal:
     """Return quantity × price to 8 places, half to even, with the quantity's sign."""
-    return _EXACT.multiply(quantity, price).quantize(MONEY_STEP, context=_EXACT)
-
-
-def part_of(*, amount: Decimal, part: Decimal, whole: Decimal, step: Decimal = MONEY_STEP) -> Decimal:
-    """Return amount × part ÷ whole to a multiple of ``step``, half to even; all of it where part = whole."""
-    if part == whole:
-        return amount
-    return _EXACT.divide(_EXACT.multiply(amount, part), whole).quantize(step, context=_EXACT)
+    return EXACT.multiply(quantity, price).quantize(MONEY_STEP, context=EXACT)
 
 
 def fill_apply(*, book: Book, quantity: Decimal, notional: Decimal) -> Booked:
@@ -103,28 +90,6 @@ def unrealized_pnl(*, quantity: Decimal, cost: Decimal, mark: Decimal) -> Decima
     return notional_of(quantity=quantity, price=mark) - cost
 
 
-def split_exactly(*, total: Decimal, weights: Sequence[Decimal], step: Decimal) -> list[Decimal]:
-    """Split ``total`` in proportion to signed weights in multiples of ``step``, summing to it exactly.
-
-    What rounding leaves over goes to the largest weight (the first of equals). A total equal to the sum
-    of the weights gives the weights themselves.
-
-    :raises ValueError: the weights sum to zero while the total does not
-    """
-    whole = sum(weights, ZERO)
-    if whole == 0:
-        if total == 0:
-            return [ZERO for _ in weights]
-        msg = f"cannot split {total} over weights that sum to zero"
-        raise ValueError(msg)
-    if total == whole:
-        return list(weights)
-    shares = [part_of(amount=total, part=weight, whole=whole, step=step) for weight in weights]
-    largest = max(range(len(weights)), key=lambda i: (abs(weights[i]), -i))
-    shares[largest] += total - sum(shares, ZERO)
-    return shares
-
-
 def fill_shares(
     *,
     slices: Sequence[Decimal],
@@ -144,11 +109,11 @@ def fill_shares(
     :param quantity: signed quantity of this fill
     :param notional: signed notional of this fill
     """
-    before = split_exactly(total=filled_before, weights=slices, step=QUANTITY_STEP)
-    after = split_exactly(total=filled_before + quantity, weights=slices, step=QUANTITY_STEP)
+    before = split_pro_rata(filled_before, slices, step=QUANTITY_STEP)
+    after = split_pro_rata(filled_before + quantity, slices, step=QUANTITY_STEP)
     quantities = [late - early for late, early in zip(after, before, strict=True)]
-    notionals = split_exactly(total=notional, weights=quantities, step=MONEY_STEP)
-    fees = split_exactly(total=fee, weights=quantities, step=MONEY_STEP)
+    notionals = split_pro_rata(notional, quantities, step=MONEY_STEP)
+    fees = split_pro_rata(fee, quantities, step=MONEY_STEP)
     return [
         Share(index=index, quantity=part, notional=notionals[index], fee=fees[index])
         for index, part in enumerate(quantities)

@@ -115,30 +115,6 @@ def order_share(
     return tuple(SliceDelta(follow, part) for follow, part in share.items() if part)
 
 
-def fill_slices(
-    *, slices: Sequence[SliceDelta], filled_before: Decimal, quantity: Decimal
-) -> tuple[SliceDelta, ...]:
-    """Return how one fill changes the slices of its order; over all fills each gets exactly its part.
-
-    Counted from the order's start (what is due after this fill less what was due before), so nothing
-    is lost to rounding however many partial fills there are.
-
-    :param slices: the order's slices, signed; Σ = ± order quantity
-    :param filled_before: what had filled before this fill, unsigned
-    :param quantity: what this fill filled, unsigned
-    :raises ValueError: more was filled than the slices sum to
-    """
-    total = sum((delta.quantity for delta in slices), ZERO)
-    if filled_before + quantity > abs(total):
-        msg = f"a fill of {quantity} after {filled_before} exceeds the order's slices of {total}"
-        raise ValueError(msg)
-    before = order_slices(rest=slices, quantity=filled_before.copy_sign(total))
-    after = order_slices(rest=slices, quantity=(filled_before + quantity).copy_sign(total))
-    due = {delta.follow_id: delta.quantity for delta in before}
-    changes = {delta.follow_id: delta.quantity - due.get(delta.follow_id, ZERO) for delta in after}
-    return tuple(SliceDelta(follow, change) for follow, change in changes.items() if change)
-
-
 def exit_slices(*, slices: Mapping[FollowId, Decimal], quantity: Decimal) -> tuple[SliceDelta, ...]:
     """Divide our own exit of a signed ``quantity`` over the slices of the position, pro rata.
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.decimals import ZERO
-from positions.domain.booking import Book, Booked, notional_of, part_of
+from core.decimals import ZERO, part_of
+from positions.domain.booking import Book, Booked, notional_of
 
 
 @dataclass(frozen=True, slots=True)

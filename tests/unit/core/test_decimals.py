@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.decimals import plain, split_pro_rata, to_significant, to_step
+from core.decimals import part_of, plain, split_pro_rata, to_significant, to_step
 
 D = Decimal
 
@@ -48,6 +48,19 @@ def test_a_price_of_zero_is_refused() -> None:
 
 def test_what_does_not_divide_goes_to_the_largest() -> None:
     assert split_pro_rata(D("10"), [D(1), D(2), D(1)], step=D(1)) == [D(2), D(6), D(2)]
+
+
+def test_a_part_is_rounded_half_to_even_and_a_whole_is_not_rounded() -> None:
+    assert part_of(amount=D("0.00000003"), part=D(1), whole=D(2)) == D("0.00000002")
+    assert part_of(amount=D("0.00000001"), part=D(1), whole=D(2)) == 0
+    assert part_of(amount=D("7.123456789"), part=D(2), whole=D(2)) == D("7.123456789")
+
+
+def test_full_columns_are_split_without_rounding_on_the_way() -> None:
+    """36-digit quantities by 28-digit amounts, beyond the ambient context's 28 digits."""
+    total, weight = D("987654321098765.12345678"), D("123456789012.123456789012")
+    assert split_pro_rata(total, [weight, weight], step=D("0.00000001")) == [total / 2, total / 2]
+    assert split_pro_rata(2 * weight, [weight, weight], step=D("0.01")) == [weight, weight]
 
 
 def test_nothing_splits_over_nothing_but_something_does_not() -> None:

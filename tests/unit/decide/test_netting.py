@@ -12,7 +12,6 @@ from positions.domain.netting import (
     SliceDelta,
     Transfer,
     exit_slices,
-    fill_slices,
     order_share,
     order_slices,
     slices_after,
@@ -92,24 +91,6 @@ def test_an_order_beyond_the_needs_is_refused(quantity: str) -> None:
         order_slices(rest=deltas(a="4", b="6"), quantity=D(quantity))
 
 
-def test_partial_fills_give_each_its_part_in_the_end() -> None:
-    """EXE-3, BEY-1: an order of 1 for A (0.7) and B (0.3), filled by thirds."""
-    parts = deltas(a="0.7", b="0.3")
-    third = D("0.333333333333")
-    first = fill_slices(slices=parts, filled_before=D(0), quantity=third)
-    second = fill_slices(slices=parts, filled_before=third, quantity=third)
-    last = fill_slices(slices=parts, filled_before=2 * third, quantity=1 - 2 * third)
-    assert sum(d.quantity for d in first) == third
-    ends = slices_after(slices={}, transfers=(), changes=(*first, *second, *last))
-    assert ends == {1: D("0.7"), 2: D("0.3")}
-
-
-def test_a_fill_beyond_its_order_is_refused() -> None:
-    """EXE-3: more than was ordered belongs to nobody."""
-    with pytest.raises(ValueError, match="exceeds"):
-        fill_slices(slices=deltas(a="-1"), filled_before=D("0.5"), quantity=D("0.6"))
-
-
 def test_our_own_exit_shrinks_all_slices_alike() -> None:
     """SPEC, netting: half of 6 and 4, and of the owner's 2."""
     shares = exit_slices(slices={1: D(6), 2: D(4), None: D(2)}, quantity=D(-6))
@@ -137,27 +118,3 @@ def test_crossing_keeps_every_sum(changes: list[Decimal]) -> None:
     assert len(transfers) <= max(0, len([q for q in changes if q]) - 1)
     after = slices_after(slices={}, transfers=transfers, changes=rest)
     assert {i: q for i, q in after.items() if q} == {i: q for i, q in enumerate(changes) if q}
-
-
-@given(
-    st.lists(st.decimals("0.000000000001", "1000", places=12), min_size=1, max_size=10),
-    st.booleans(),
-    st.lists(st.decimals("0", "1", places=3), max_size=6),
-)
-def test_fills_in_any_parts_end_where_one_fill_would(
-    needs: list[Decimal], sells: bool, cuts: list[Decimal]
-) -> None:
-    """BEY-1, EXE-3: Σ slices = position after each partial fill, and each slice exact at the end."""
-    sign = -1 if sells else 1
-    parts = [SliceDelta(i, sign * q) for i, q in enumerate(needs)]
-    total = sum(needs, D(0))
-    marks = [*sorted((total * cut).quantize(D("0.000001")) for cut in cuts), total]
-    filled, held = D(0), dict.fromkeys(range(len(needs)), D(0))
-    for mark in marks:
-        if not filled < mark <= total:
-            continue
-        changes = fill_slices(slices=parts, filled_before=filled, quantity=mark - filled)
-        held = slices_after(slices=held, transfers=(), changes=changes)
-        filled = mark
-        assert sum(held.values(), D(0)) == sign * filled
-    assert held == {part.follow_id: part.quantity for part in parts}

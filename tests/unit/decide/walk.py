@@ -17,7 +17,8 @@ from core.types import ConflictRule, OrderSide, Policy
 from engine.domain.copy import copy_plan
 from engine.domain.copy_types import CopyInputs, FollowState, Holding, LegMemory, WorkingOrder
 from engine.domain.plan_types import CopyPlan, OrderIntent
-from positions.domain.netting import FollowId, Transfer, fill_slices, slices_after
+from positions.domain.booking import fill_shares, notional_of
+from positions.domain.netting import FollowId, SliceDelta, Transfer, slices_after
 from tests.unit.decide.scenario import PRICES, WIDE, D, book, follow, inputs, markets
 
 CODES = tuple(PRICES)
@@ -165,11 +166,21 @@ class Walk:
 
     def _fill(self, code: str, order: Open, part: Decimal) -> None:
         before = self.quantity(code)
-        changes = fill_slices(slices=order.intent.slices, filled_before=order.filled, quantity=part)
+        ordered = order.intent.slices
+        sign = 1 if order.intent.side is OrderSide.BUY else -1
+        notional = notional_of(quantity=sign * part, price=self.prices[code])
+        shares = fill_shares(
+            slices=[slice_.quantity for slice_ in ordered],
+            filled_before=sign * order.filled,
+            quantity=sign * part,
+            notional=notional,
+            fee=D("0.01"),
+        )
+        changes = [SliceDelta(ordered[share.index].follow_id, share.quantity) for share in shares]
         self.slices[code] = slices_after(slices=self.slices.get(code, {}), transfers=(), changes=changes)
         order.filled += part
-        signed = part if order.intent.side is OrderSide.BUY else -part
-        assert self.quantity(code) == before + signed, "Σ slices = position after every fill"
+        assert self.quantity(code) == before + sign * part, "Σ slices = position after every fill"
+        assert sum((share.notional for share in shares), ZERO) == notional
 
     def _working(self, code: str) -> tuple[WorkingOrder, ...]:
         order = self.working.get(code)

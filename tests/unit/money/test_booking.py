@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.decimals import split_pro_rata
 from positions.domain.booking import (
     Book,
     Booked,
     fill_apply,
     fill_shares,
     notional_of,
-    part_of,
-    split_exactly,
     unrealized_pnl,
 )
 
@@ -108,7 +107,7 @@ def test_fills_give_each_slice_exactly_what_it_ordered(slices: list[D], data: st
         return
     sign = 1 if whole > 0 else -1
     pieces = data.draw(st.lists(st.integers(1, 1000), min_size=1, max_size=5))
-    steps = split_exactly(total=whole, weights=[D(piece * sign) for piece in pieces], step=D("0.00001"))
+    steps = split_pro_rata(whole, [D(piece * sign) for piece in pieces], step=D("0.00001"))
     got = [D(0)] * len(slices)
     filled = D(0)
     for index, quantity in enumerate(step for step in steps if step * sign > 0):
@@ -147,15 +146,7 @@ def test_more_than_ordered_is_shared_in_the_same_proportion() -> None:
     assert [(share.quantity, share.notional) for share in shares] == [(D("1.5"), D(15)), (D("1.5"), D(15))]
 
 
-def test_what_cannot_be_split_is_refused() -> None:
-    """Weights that cancel cannot carry a total."""
-    assert split_exactly(total=D(0), weights=[D(1), D(-1)], step=D(1)) == [0, 0]
-    with pytest.raises(ValueError, match="sum to zero"):
-        split_exactly(total=D(1), weights=[D(1), D(-1)], step=D(1))
-
-
 def test_products_of_full_columns_do_not_round() -> None:
     """36-digit quantities and 28-digit prices multiply beyond the ambient context's 28 digits."""
     quantity, price = D("123456789012.123456789012"), D("987654.123456789012")
     assert notional_of(quantity=quantity, price=price) == D("121932606736558533.76022037")
-    assert part_of(amount=D("0.00000003"), part=D(1), whole=D(2)) == D("0.00000002")  # half to even

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.decimals import split_pro_rata
 from positions.domain.booking import (
     Book,
     fill_apply,
     fill_shares,
     notional_of,
-    split_exactly,
     unrealized_pnl,
 )
 
@@ -58,9 +58,7 @@ class Books:
         sign = 1 if whole > 0 else -1
         filled = D(0)
         # One piece more than is filled: what the last one stands for is cancelled.
-        for quantity in split_exactly(
-            total=whole, weights=[D(p * sign) for p in [*pieces, 5]], step=D("0.00001")
-        )[:-1]:
+        for quantity in split_pro_rata(whole, [D(p * sign) for p in [*pieces, 5]], step=D("0.00001"))[:-1]:
             if quantity * sign <= 0:
                 continue
             notional = notional_of(quantity=quantity, price=price)
