@@ -27,9 +27,8 @@ QUANTITY_DIGITS: Final[ColumnDigits] = {"max_digits": 36, "decimal_places": 12}
 QUANTITY_STEP: Final = Decimal("0.000000000001")  # slices and quantities are kept to 12 places
 PRICE_DIGITS: Final[ColumnDigits] = {"max_digits": 28, "decimal_places": 12}
 PRICE_STEP: Final = Decimal("0.000000000001")
-EXACT: Final = Context(
-    prec=90, rounding=ROUND_HALF_EVEN
-)  # two factors of 36 digits multiply without rounding
+# Two factors of 36 digits multiply without rounding.
+EXACT: Final = Context(prec=90, rounding=ROUND_HALF_EVEN)
 
 
 def to_step(value: Decimal, step: Decimal) -> Decimal:

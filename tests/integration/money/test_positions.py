@@ -17,7 +17,7 @@ from positions.audit import books_audit
 from positions.booking import FillBooked, fill_book
 from positions.funding import positions_fund
 from positions.models import Position, PositionSlice, SliceEntry
-from positions.selectors import FollowResult, follow_results, positions_closed, positions_open, win_count
+from positions.selectors import FollowResult, WinCount, follow_results, win_count
 from positions.transfers import slices_hand_over, transfers_book
 from positions.valuation import Unpriced, liquidation_check
 from tests.integration.money.desk import WORLD, Desk, desk_open, instrument_make
@@ -105,7 +105,7 @@ def test_traders_who_cross_open_a_flat_position_and_close_it(desk: Desk) -> None
     assert opened is not None
     assert (opened.quantity, opened.cost, opened.status) == (0, 0, "active")
     assert parts(opened) == {one: (D("-0.01"), D(-1000), 0), two: (D("0.01"), D(1000), 0)}
-    assert positions_open(portfolio_id=desk.pk)[0].quantity == 0
+    assert Position.objects.exclude(status="closed").get() == opened
     closed = transfer(desk, (two, one, "0.01"), mark="120000")
     assert closed is not None
     assert closed.status == "closed"
@@ -175,8 +175,6 @@ def test_after_a_close_comes_a_new_position(desk: Desk) -> None:
     filled(desk, "BUY", "0.01", "98000")
     first, second = Position.objects.order_by("id")
     assert (first.status, first.realized_pnl, second.status) == ("closed", D(-10), "active")
-    assert [view.position_id for view in positions_closed(portfolio_id=desk.pk)] == [first.pk]
-    assert [view.position_id for view in positions_open(portfolio_id=desk.pk)] == [second.pk]
 
 
 def test_closing_in_pieces_walks_the_table(desk: Desk) -> None:
@@ -306,18 +304,18 @@ def test_without_a_mark_nothing_is_said_about_liquidation(desk: Desk) -> None:
 
 
 def test_results_per_follow_add_up_to_the_portfolio(desk: Desk) -> None:
-    """EXE-7: contribution of each trader, realized and unrealized, fees and funding."""
+    """EXE-7: contribution of each trader: realized, fees and funding, over open and closed slices."""
     one, two = (follow.pk for follow in desk.follows)
     filled(desk, "BUY", "0.02", "100000", "0.9", slices={one: "0.01", two: "0.01"})
     filled(desk, "SELL", "0.01", "103000", "0.5", slices={one: "-0.01"}, reduce_only=True, purpose="reduce")
-    desk.mark("104000")
-    results = follow_results(portfolio_id=desk.pk, world=WORLD)
+    desk.later(3600)
+    assert positions_fund(portfolio_id=desk.pk, world=WORLD, now=desk.now, world_at=desk.now) == D("-0.0125")
+    results = follow_results(portfolio_id=desk.pk)
     assert results == {
         one: FollowResult(realized=D(30), fees=D("0.95")),
-        two: FollowResult(unrealized=D(40), fees=D("0.45")),
+        two: FollowResult(fees=D("0.45"), funding=D("-0.0125"), open_positions=1),
     }
-    assert sum(result.total for result in results.values()) == D("68.6")
-    assert follow_results(portfolio_id=desk.pk, world="live")[two].unrealized == 0
+    assert sum(result.realized_net for result in results.values()) == desk.account.cash - 10000
 
 
 def test_wins_are_counted_after_fees(desk: Desk) -> None:
@@ -325,6 +323,4 @@ def test_wins_are_counted_after_fees(desk: Desk) -> None:
     for exit_price, fee in (("100100", "0.6"), ("100100", "0.2"), ("99000", "0")):
         filled(desk, "BUY", "0.01", "100000", fee)
         filled(desk, "SELL", "0.01", exit_price, fee, reduce_only=True)
-    counted = win_count(portfolio_id=desk.pk)
-    assert (counted.won, counted.closed) == (1, 3)
-    assert [view.net_pnl for view in positions_closed(portfolio_id=desk.pk, limit=2)] == [D(-10), D("0.6")]
+    assert win_count(portfolio_id=desk.pk) == WinCount(won=1, closed=3)
