@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -42,17 +42,24 @@ PRICE_READS_AT_ONCE: Final = 1  # so that a change of the books never queues beh
 NO_SUCH_PORTFOLIO: Final = 4404
 
 Reading = Any  # what a view was built from; only the reader looks inside
-ViewReader = Callable[[User, int, Reading | None], tuple[Reading, PortfolioView]]
+Look = Literal[
+    "all", "news", "prices"
+]  # everything; what may have changed by a commit; prices and worth alone
+ViewReader = Callable[[User, int, Look, Reading | None], tuple[Reading, PortfolioView]]
 
 
-def view_read(user: User, portfolio_id: int, last: Reading | None) -> tuple[Reading, PortfolioView]:
-    """Read the view of one of the person's portfolios, or only reprice the last reading.
+def view_read(
+    user: User, portfolio_id: int, look: Look, last: Reading | None
+) -> tuple[Reading, PortfolioView]:
+    """Read the view of one of the person's portfolios.
 
-    :param last: the reading to put at the prices of now; None reads the books as well
-    :raises NotFound: it is not, or no longer, theirs
+    :param last: the last reading, on which "news" and "prices" build; without one everything is read
+    :raises NotFound: it is not, or no longer, theirs (looked at with "all")
     """
-    if last is None:
+    if look == "all" or last is None:
         reading = portfolio_reading(portfolio=portfolio_get(user=user, portfolio_id=portfolio_id))
+    elif look == "news":
+        reading = portfolio_reading(portfolio=last.portfolio, last=last)
     else:
         reading = portfolio_repriced(reading=last)
     return reading, view_build(context=reading)
@@ -74,17 +81,14 @@ class ReadGate:
         self._prices = asyncio.Semaphore(PRICE_READS_AT_ONCE)
 
     async def read(
-        self, *, user: User, portfolio_id: int, last: Reading | None
+        self, *, user: User, portfolio_id: int, look: Look, last: Reading | None
     ) -> tuple[Reading, PortfolioView]:
-        """Return a reading and its view; raises what the reader raises.
-
-        :param last: what to reprice; None reads the books too, and does not queue behind price changes
-        """
-        if last is None:
-            async with self._any:
-                return await self._read(user, portfolio_id, None)
-        async with self._prices, self._any:
-            return await self._read(user, portfolio_id, last)
+        """Return a reading and its view; raises what the reader raises."""
+        if look == "prices":
+            async with self._prices, self._any:
+                return await self._read(user, portfolio_id, look, last)
+        async with self._any:
+            return await self._read(user, portfolio_id, look, last)
 
 
 class PortfolioHub:
@@ -104,7 +108,7 @@ class PortfolioHub:
         self._stale = False
         self._retry_s = RETRY_FIRST_S
         self._wake = asyncio.Event()
-        self._books_poked, self._prices_poked = True, False
+        self._books_poked = self._prices_poked = False
         self._books_ready_at = self._prices_ready_at = self._heartbeat_at = 0.0  # seconds of the loop's clock
         self._ears: dict[str, asyncio.Task[None]] = {}
         self._refresher = asyncio.create_task(self._refresh_forever())
@@ -183,12 +187,12 @@ class PortfolioHub:
         self._ears_turn(None)
         loop = asyncio.get_running_loop()
         while True:
-            books = await self._due()
+            look = await self._due() if self._reading is not None else "all"
             self._books_poked = self._prices_poked = False
-            started, last = loop.time(), None if books else self._reading
+            started = loop.time()
             try:
                 self._reading, view = await self._gate.read(
-                    user=self._user, portfolio_id=self.portfolio_id, last=last
+                    user=self._user, portfolio_id=self.portfolio_id, look=look, last=self._reading
                 )
             except NotFound:
                 self._close_all(NO_SUCH_PORTFOLIO)
@@ -200,20 +204,24 @@ class PortfolioHub:
                 self._failed(at=loop.time())
                 continue
             self._prices_ready_at = started + MERGE_S
-            if books:
-                self._books_ready_at, self._heartbeat_at = started + MERGE_S, started + HEARTBEAT_S
+            if look != "prices":
+                self._books_ready_at = started + MERGE_S
+            if look == "all":
+                self._heartbeat_at = started + HEARTBEAT_S
             self._publish(view)
             self._ears_turn(view["portfolio"]["world"])
 
-    async def _due(self) -> bool:
-        """Wait until it is time to read; return whether more than prices may have changed."""
+    async def _due(self) -> Look:
+        """Wait until it is time to read; return how much of it."""
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
             books_at = self._books_ready_at if self._books_poked else self._heartbeat_at
             prices_at = self._prices_ready_at if self._prices_poked else self._heartbeat_at
+            if self._heartbeat_at <= now:
+                return "all"
             if min(books_at, prices_at) <= now:
-                return books_at <= now
+                return "news" if books_at <= now else "prices"
             self._wake.clear()
             try:
                 async with asyncio.timeout_at(min(books_at, prices_at)):
@@ -226,7 +234,6 @@ class PortfolioHub:
         if not self._stale:
             self._stale = True
             self._send_all(self._stale_text())
-        self._books_poked = True
         self._books_ready_at = self._prices_ready_at = self._heartbeat_at = at + self._retry_s
         self._retry_s = min(RETRY_LONGEST_S, self._retry_s * 2)
 

@@ -19,10 +19,13 @@ def portfolio_view(*, portfolio: Portfolio) -> PortfolioView:
     return view_build(context=portfolio_reading(portfolio=portfolio))
 
 
-def portfolio_reading(*, portfolio: Portfolio) -> ViewContext:
-    """Return everything the view is made of, as of one moment; ``view_build`` writes it down."""
+def portfolio_reading(*, portfolio: Portfolio, last: ViewContext | None = None) -> ViewContext:
+    """Return everything the view is made of, as of one moment; ``view_build`` writes it down.
+
+    :param last: an earlier reading; its books are taken over if nothing was booked since
+    """
     with consistent_read():
-        return context_read(portfolio=portfolio, now=utc_now())
+        return context_read(portfolio=portfolio, now=utc_now(), last=last)
 
 
 def portfolio_repriced(*, reading: ViewContext) -> ViewContext:

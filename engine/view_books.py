@@ -60,8 +60,8 @@ def kpis_record(context: ViewContext) -> dict[str, Any]:
         "exposure_pct": percent(ratio(gross, equity)),
         "exposure_limit_pct": percent(context.limits.max_gross),
         "drawdown_pct": percent(_growth(valuation.unit_value, valuation.peak_unit_value)),
-        "win_rate_pct": percent(ratio(Decimal(context.won_count), Decimal(context.closed_count))),
-        "closed_count": context.closed_count,
+        "win_rate_pct": percent(ratio(Decimal(context.books.won_count), Decimal(context.books.closed_count))),
+        "closed_count": context.books.closed_count,
         "deposits_net": money(capital.deposits_net),
     }
 
@@ -73,7 +73,7 @@ def _growth(now: Decimal, then: Decimal) -> Decimal | None:
 
 def exposure(context: ViewContext) -> tuple[Decimal, Decimal]:
     """Return gross and net notional of the open positions at their last marks."""
-    notionals = [position_notional(context, position) for position in context.positions]
+    notionals = [position_notional(context, position) for position in context.books.positions]
     return sum((abs(n) for n in notionals), ZERO), sum(notionals, ZERO)
 
 
@@ -105,7 +105,9 @@ def health_record(context: ViewContext) -> dict[str, Any]:
     degraded = [f for f in context.current if context.syncs[f.trader_id].status in {"degraded", "stale"}]
     return {
         "marks_received_at": iso(min((mark.received_at for mark in marks), default=None)),
-        "marks_stale": any(context.mark_is_stale(position.instrument_id) for position in context.positions),
+        "marks_stale": any(
+            context.mark_is_stale(position.instrument_id) for position in context.books.positions
+        ),
         "traders_degraded": len(degraded),
         "last_cycle_at": iso(context.cycle.ran_at),
         "next_cycle_at": iso(context.cycle.next_at),
@@ -123,7 +125,7 @@ def positions_section(context: ViewContext) -> Section:
             **_position(context, position),
             "working_orders": working.get(position.underlying, 0),
         }
-        for position in context.positions
+        for position in context.books.positions
     }
 
 

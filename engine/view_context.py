@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from django.db.models import Count, F, Q, Sum
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Sum
 
 from accounts.models import Portfolio
 from allocation.domain.limits import PROFILES, Limits
@@ -20,7 +21,7 @@ from execution.models import Order
 from markets.models import Mark, World
 from positions.models import ConflictRecord, Position, PositionSlice, Valuation
 from traders.models import Trader
-from traders.selectors import TraderStats, TraderStatus, trader_statuses
+from traders.selectors import TraderStats, TraderStatus, trader_statuses_of
 
 ACTIVITY_LENGTH: Final = 30
 MARK_STALE_AFTER: Final = timedelta(seconds=15)
@@ -34,6 +35,16 @@ class FollowTotals:
 
     realized_net: Decimal = ZERO
     open_positions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What only a booking changes, and a booking raises the capital account's version."""
+
+    positions: tuple[Position, ...]  # open ones, with their slices
+    totals: Mapping[int | None, FollowTotals]
+    closed_count: int
+    won_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +63,11 @@ class ViewContext:
     current: tuple[Follow, ...]  # not removed, in order
     stats: Mapping[int, TraderStats]
     syncs: Mapping[int, TraderStatus]
-    totals: Mapping[int | None, FollowTotals]
-    positions: tuple[Position, ...]
+    books: Books
     marks: Mapping[str, Mark]
     orders: tuple[Order, ...]
     conflicts: tuple[ConflictRecord, ...]
     decisions: tuple[Decision, ...]
-    concerned: Mapping[int, list[int]]  # decision id → ids of the follows it concerns, ascending
-    closed_count: int
-    won_count: int
 
     @property
     def run(self) -> int:
@@ -85,8 +92,11 @@ class ViewContext:
         return {"follow_id": follow.pk, "monogram": follow.trader.monogram, "hue": follow.hue}
 
 
-def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
-    """Read everything the view needs, in a constant number of queries, the portfolio's own row anew."""
+def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | None = None) -> ViewContext:
+    """Read everything the view needs, in a constant number of queries, the portfolio's own row anew.
+
+    :param last: an earlier reading, from which the books are taken over if nothing was booked since
+    """
     portfolio = Portfolio.objects.select_related("capital", "valuation", "cycle").get(pk=portfolio.pk)
     world = World.objects.filter(pk=portfolio.world).first() if portfolio.world else None
     follows = {
@@ -97,15 +107,8 @@ def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
             (f for f in follows.values() if f.status != Follow.Status.REMOVED), key=lambda f: (f.place, f.pk)
         )
     )
-    positions = tuple(
-        Position.objects.filter(portfolio=portfolio)
-        .exclude(status=Position.Status.CLOSED)
-        .select_related("instrument")
-        .prefetch_related("slices")
-        .order_by("id")
-    )
-    decisions = tuple(Decision.objects.filter(portfolio=portfolio).order_by("-id")[:ACTIVITY_LENGTH])
-    closed = _closed_counts(portfolio)
+    booked = last is None or last.capital.version != portfolio.capital.version
+    books = _books_read(portfolio) if booked or last is None else last.books
     return ViewContext(
         now=now,
         portfolio=portfolio,
@@ -118,20 +121,16 @@ def context_read(*, portfolio: Portfolio, now: datetime) -> ViewContext:
         follows=follows,
         current=current,
         stats=stats_read(traders=[f.trader for f in current], now=now),
-        syncs=trader_statuses(trader_ids=[f.trader_id for f in current], now=now),
-        totals=_follow_totals(portfolio),
-        positions=positions,
-        marks=_marks_of(portfolio, positions),
+        syncs=trader_statuses_of(traders=[f.trader for f in current], now=now),
+        books=books,
+        marks=_marks_of(portfolio, books.positions),
         orders=tuple(
             Order.objects.filter(portfolio=portfolio, status__in=Order.OPEN_STATUSES).order_by("id")
         ),
         conflicts=tuple(
             ConflictRecord.objects.filter(portfolio=portfolio, ended_at__isnull=True).order_by("-id")
         ),
-        decisions=decisions,
-        concerned=_concerned(decisions),
-        closed_count=closed["closed"],
-        won_count=closed["won"],
+        decisions=tuple(_decisions(portfolio)),
     )
 
 
@@ -148,7 +147,7 @@ def context_reprice(*, context: ViewContext, now: datetime) -> ViewContext:
         world=world,
         world_at=world.clock().at(now) if world else now,
         valuation=Valuation.objects.get(portfolio=portfolio),
-        marks=_marks_of(portfolio, context.positions),
+        marks=_marks_of(portfolio, context.books.positions),
     )
 
 
@@ -159,12 +158,28 @@ def _marks_of(portfolio: Portfolio, positions: tuple[Position, ...]) -> dict[str
     }
 
 
-def _concerned(decisions: tuple[Decision, ...]) -> dict[int, list[int]]:
-    links = Decision.follows.through.objects.filter(decision_id__in=[decision.pk for decision in decisions])
-    concerned: dict[int, list[int]] = {decision.pk: [] for decision in decisions}
-    for decision_id, follow_id in links.order_by("follow_id").values_list("decision_id", "follow_id"):
-        concerned[decision_id].append(follow_id)
-    return concerned
+def _books_read(portfolio: Portfolio) -> Books:
+    closed = _closed_counts(portfolio)
+    return Books(
+        positions=tuple(
+            Position.objects.filter(portfolio=portfolio)
+            .exclude(status=Position.Status.CLOSED)
+            .select_related("instrument")
+            .prefetch_related("slices")
+            .order_by("id")
+        ),
+        totals=_follow_totals(portfolio),
+        closed_count=closed["closed"],
+        won_count=closed["won"],
+    )
+
+
+def _decisions(portfolio: Portfolio) -> QuerySet[Decision]:
+    """Return the newest decisions, each with the ids of the follows it concerns as ``follow_ids``."""
+    links = Decision.follows.through.objects.filter(decision_id=OuterRef("pk"))
+    concerned = ArraySubquery(links.order_by("follow_id").values("follow_id"))
+    newest = Decision.objects.filter(portfolio=portfolio).order_by("-id")
+    return newest.annotate(follow_ids=concerned)[:ACTIVITY_LENGTH]
 
 
 def _closed_counts(portfolio: Portfolio) -> dict[str, int]:

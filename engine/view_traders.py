@@ -8,7 +8,6 @@ from typing import Any
 
 from allocation.models import Follow
 from core.decimals import ZERO, plain
-from engine.models import Decision
 from engine.view_context import (
     FollowTotals,
     ViewContext,
@@ -33,7 +32,7 @@ def traders_section(context: ViewContext) -> Section:
 
 def _unrealized_by_follow(context: ViewContext) -> defaultdict[int | None, Decimal]:
     result: defaultdict[int | None, Decimal] = defaultdict(lambda: ZERO)
-    for position in context.positions:
+    for position in context.books.positions:
         price = context.mark_price(position.instrument_id)
         if price is not None:
             for part in position.slices.all():
@@ -44,7 +43,7 @@ def _unrealized_by_follow(context: ViewContext) -> defaultdict[int | None, Decim
 def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[str, Any]:
     trader, snapshot = follow.trader, follow.trader.latest_snapshot
     stats, sync = context.stats[trader.pk], context.syncs[trader.pk]
-    totals = context.totals.get(follow.pk, FollowTotals())
+    totals = context.books.totals.get(follow.pk, FollowTotals())
     assigned = follow.weight * context.valuation.equity
     pnl = totals.realized_net + unrealized
     return {
@@ -119,10 +118,10 @@ def curve_record(context: ViewContext) -> dict[str, Any]:
 
 def activity_section(context: ViewContext) -> Section:
     """Return the newest decisions and events, newest first."""
-    return {str(entry.pk): _activity(entry, context.concerned[entry.pk]) for entry in context.decisions}
+    return {str(entry.pk): _activity(entry) for entry in context.decisions}
 
 
-def _activity(decision: Decision, follow_ids: list[int]) -> dict[str, Any]:
+def _activity(decision: Any) -> dict[str, Any]:
     return {
         "id": decision.pk,
         "at": iso(decision.at),
@@ -131,5 +130,5 @@ def _activity(decision: Decision, follow_ids: list[int]) -> dict[str, Any]:
         "underlying": decision.underlying,
         "text": decision.text,
         "detail": decision.reason,
-        "follow_ids": follow_ids,
+        "follow_ids": decision.follow_ids,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -85,12 +85,17 @@ def trader_read_latest(*, trader: Trader) -> TraderRead | None:
 
 
 def trader_statuses(*, trader_ids: Collection[int], now: datetime) -> dict[int, TraderStatus]:
-    """Return how the sync of each trader goes at wall time ``now``.
+    """Return how the sync of each trader goes at wall time ``now``; see ``trader_statuses_of``."""
+    return trader_statuses_of(traders=Trader.objects.filter(pk__in=trader_ids), now=now)
+
+
+def trader_statuses_of(*, traders: Iterable[Trader], now: datetime) -> dict[int, TraderStatus]:
+    """Return how the sync of these traders, read a moment ago, goes at wall time ``now``.
 
     A trader counts as stale after three intervals without a good read, also when no worker is left to say so.
     """
-    traders = Trader.objects.filter(pk__in=trader_ids)
-    rates = sync_error_rates(trader_ids=trader_ids, now=now)
+    traders = list(traders)
+    rates = sync_error_rates(trader_ids=[trader.pk for trader in traders], now=now)
     return {trader.pk: _status(trader, rates.get(trader.pk), now) for trader in traders}
 
 

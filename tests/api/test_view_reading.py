@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from accounts.models import Portfolio, User
+from allocation.capital import capital_version_raise
 from engine.selectors import portfolio_reading, portfolio_repriced, portfolio_view, view_build
 from markets.models import Mark
 from positions.models import Valuation
@@ -51,6 +52,24 @@ def test_repricing_reads_prices_and_worth_alone(full: Portfolio) -> None:
     assert len(queries) == 3
     assert repriced == portfolio_view(portfolio=full)
     assert repriced != view_build(context=reading)
+
+
+def test_books_are_read_again_when_something_was_booked(full: Portfolio) -> None:
+    """VIEW-2: a reading on top of another equals a whole one; unbooked, it does not ask for the books."""
+    reading = portfolio_reading(portfolio=full)
+    decision_make(portfolio=full, text="Something was decided")
+    with CaptureQueriesContext(connection) as queries:
+        news = portfolio_reading(portfolio=full, last=reading)
+    assert not [query for query in queries if "positions_position" in query["sql"]]
+    assert view_build(context=news) == portfolio_view(portfolio=full) != view_build(context=reading)
+
+    position = full.positions.get()
+    position.realized_pnl = 7
+    position.save()
+    capital_version_raise(portfolio_id=full.pk)
+    booked = portfolio_reading(portfolio=full, last=news)
+    assert booked.books.positions[0].realized_pnl == 7
+    assert view_build(context=booked) == portfolio_view(portfolio=full)
 
 
 def test_a_view_can_be_read_while_redis_is_away(full: Portfolio, monkeypatch: pytest.MonkeyPatch) -> None:

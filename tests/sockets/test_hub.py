@@ -71,8 +71,8 @@ class Room:
         """Wait until the pokes of starting to listen are answered and the merging pauses are over."""
         async with asyncio.timeout(5):
             reads = -1
-            while reads != self.reader.reads:
-                reads = self.reader.reads
+            while reads != self.reader.reads.total():
+                reads = self.reader.reads.total()
                 await asyncio.sleep(MERGE_S * 1.5)
 
     async def poke(self, group: str) -> None:
@@ -115,7 +115,7 @@ async def test_first_poke_at_once_later_ones_merged(room: Room) -> None:
     """SPEC "Push": the first change leaves at once, later ones merge for 200 ms."""
     socket = await room.join()
     loop = asyncio.get_running_loop()
-    reads = room.reader.reads
+    reads = room.reader.reads.total()
 
     room.reader.view = view_make(equity="1")
     started = loop.time()
@@ -130,7 +130,7 @@ async def test_first_poke_at_once_later_ones_merged(room: Room) -> None:
     assert message["set"]["kpis"] == {"equity": "5"}
     assert MERGE_S * 0.9 < loop.time() - started < MERGE_S * 2
     assert await socket.silent(for_s=MERGE_S * 2)
-    assert room.reader.reads == reads + 2
+    assert room.reader.reads.total() == reads + 2
 
 
 async def test_a_change_of_the_books_does_not_wait_for_prices(room: Room) -> None:
@@ -175,22 +175,27 @@ async def test_prices_alone_do_not_read_the_books(room: Room, monkeypatch: pytes
     """VIEW-2: a price change reprices the last reading."""
     monkeypatch.setattr(hub_module, "HEARTBEAT_S", 60.0)
     socket = await room.join()
-    reads, books = room.reader.reads, room.reader.book_reads
+    before = room.reader.reads.copy()
     for number in range(3):
         room.reader.view = view_make(equity=str(number), world="replay:set")
         await room.poke(world_group("replay:set"))
         await socket.take()
-    assert (room.reader.reads, room.reader.book_reads) == (reads + 3, books)
+    assert room.reader.reads - before == {"prices": 3}
+    room.reader.view = view_make(equity="9", world="replay:set")
+    await room.poke(portfolio_group(7))
+    await socket.take()
+    assert room.reader.reads - before == {"prices": 3, "news": 1}
 
 
 async def test_prices_do_not_put_the_heartbeat_off(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """VIEW-2: however often prices move, the books are read again at the heartbeat."""
+    """VIEW-2: however often prices move and commits come, everything is read again at the heartbeat."""
     monkeypatch.setattr(hub_module, "HEARTBEAT_S", 0.8)
     await room.join()
-    books = room.reader.book_reads
+    whole = room.reader.reads["all"]
     async with asyncio.timeout(10):
-        while room.reader.book_reads < books + 2:
+        while room.reader.reads["all"] < whole + 2:
             await room.poke(world_group("replay:set"))
+            await room.poke(portfolio_group(7))
             await asyncio.sleep(MERGE_S / 2)
 
 
@@ -202,11 +207,11 @@ async def test_one_read_serves_every_socket(room: Room) -> None:
         hub = room.registry.attach(user=User(pk=1), portfolio_id=7, outbox=sockets[-1].outbox)
         room._joined.append((hub, sockets[-1]))
         await sockets[-1].take()
-    reads = room.reader.reads
+    reads = room.reader.reads.total()
     room.reader.view = view_make(equity="1", world="replay:set")
     await room.poke(portfolio_group(7))
     messages = [await socket.take() for socket in sockets]
-    assert room.reader.reads == reads + 1
+    assert room.reader.reads.total() == reads + 1
     assert all(message == messages[0] for message in messages)
     assert len(room.registry.hubs) == 1
 
@@ -286,9 +291,9 @@ async def test_database_away_keeps_the_view_and_says_since_when(
     room._joined.append((hub, newcomer))
     assert [(await newcomer.take())["type"] for _ in range(2)] == ["snapshot", "stale"]
     assert newcomer.page.stale_since == since
-    reads = room.reader.reads
+    reads = room.reader.reads.total()
     assert await socket.silent(for_s=0.5), "stale is told once, not with every try"
-    assert room.reader.reads > reads
+    assert room.reader.reads.total() > reads
 
     room.reader.error = None
     room.reader.view = view_make(equity="2")
@@ -345,10 +350,10 @@ async def test_the_last_socket_ends_the_hub(room: Room, redis_client: Redis) -> 
     room._joined.clear()
     assert room.registry.hubs == {}
     assert redis_client.pubsub_channels() == []
-    reads = room.reader.reads
+    reads = room.reader.reads.total()
     await room.poke(portfolio_group(7))
     await asyncio.sleep(MERGE_S)
-    assert room.reader.reads == reads
+    assert room.reader.reads.total() == reads
 
 
 async def test_price_reads_leave_room_for_the_books(redis_client: Redis) -> None:
@@ -367,14 +372,16 @@ async def test_price_reads_leave_room_for_the_books(redis_client: Redis) -> None
 
     room.reader.before_read = before_read
     gate = room.registry._gate
-    prices = [
-        asyncio.create_task(gate.read(user=User(pk=1), portfolio_id=n, last=object())) for n in range(10)
-    ]
+
+    def look(kind: hub_module.Look, count: int) -> list[asyncio.Task[Any]]:
+        who = User(pk=1)
+        reads = (gate.read(user=who, portfolio_id=n, look=kind, last=0) for n in range(count))
+        return [asyncio.create_task(read) for read in reads]
+
+    prices = look("prices", 10)
     await asyncio.sleep(0.2)
     assert running == 1
-    books = [
-        asyncio.create_task(gate.read(user=User(pk=1), portfolio_id=n, last=None)) for n in range(10, 20)
-    ]
+    books = look("news", 10)
     await asyncio.sleep(0.2)
     assert running == 4
     go.set()

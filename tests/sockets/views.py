@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -24,13 +25,13 @@ class FakeReader:
 
     def __init__(self, view: PortfolioView) -> None:
         self.view = view
-        self.reads = self.book_reads = 0
+        self.reads: Counter[str] = Counter()
         self.error: Exception | None = None
         self.before_read: Callable[[], None] = lambda: None
 
-    def __call__(self, user: Any, portfolio_id: int, last: Any) -> tuple[object, PortfolioView]:
-        self.reads += 1
-        self.book_reads += last is None
+    def __call__(self, user: Any, portfolio_id: int, look: str, last: Any) -> tuple[object, PortfolioView]:
+        assert last is not None or look == "all"
+        self.reads[look] += 1
         self.before_read()
         if self.error is not None:
             raise self.error
