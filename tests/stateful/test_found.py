@@ -60,7 +60,7 @@ def test_a_trader_left_in_doubt_can_be_followed_again(made_up: MadeUpWorld, alic
 
 
 def test_a_number_that_is_none_does_not_stop_the_next_read(made_up: MadeUpWorld, alice: Any) -> None:
-    """SYN-4, SYN-5: an equity of NaN in quarantine, then an odd one: comparing the two used to end the sync."""
+    """SYN-4, SYN-5: NaN in quarantine, then an odd equity: comparing the two used to end the sync."""
     key, other = made_up.keys[:2]
     portfolio = portfolio_open(owner=alice, initial_cash=D(1000), now=NOW, name="NaN", policy="perp")
     for each in (key, other):

@@ -83,10 +83,13 @@ def read_oddity(
 def read_confirms(*, quarantined: TraderRead, read: TraderRead, seconds_between: float) -> bool:
     """Tell whether a second read says what the quarantined one said, late enough to be another look.
 
-    Quantities must be equal and equity of the same kind (within the jump that is odd by itself).
+    Quantities must be equal and equity of the same kind (within the jump that is odd by itself). A flawed
+    read confirms nothing and is confirmed by nothing.
     """
     return (
-        seconds_between >= CONFIRM_AFTER_S - 1
+        read_flaw(read=quarantined) is None
+        and read_flaw(read=read) is None
+        and seconds_between >= CONFIRM_AFTER_S - 1
         and quarantined.run == read.run
         and quarantined.quantities() == read.quantities()
         and (quarantined.equity > 0) == (read.equity > 0)
