@@ -43,7 +43,7 @@ def portfolio_record(context: ViewContext) -> dict[str, Any]:
 
 def kpis_record(context: ViewContext) -> dict[str, Any]:
     """Return worth, results and exposure. Percentages of results are per fund unit, free of deposits."""
-    valuation, capital = context.valuation, context.capital
+    valuation, capital, wins = context.valuation, context.capital, context.books.wins
     equity = valuation.equity
     gross, net = exposure(context)
     day_flows = capital.deposits_net - valuation.day_start_deposits_net
@@ -60,8 +60,8 @@ def kpis_record(context: ViewContext) -> dict[str, Any]:
         "exposure_pct": percent(ratio(gross, equity)),
         "exposure_limit_pct": percent(context.limits.max_gross),
         "drawdown_pct": percent(_growth(valuation.unit_value, valuation.peak_unit_value)),
-        "win_rate_pct": percent(ratio(Decimal(context.books.won_count), Decimal(context.books.closed_count))),
-        "closed_count": context.books.closed_count,
+        "win_rate_pct": percent(ratio(Decimal(wins.won), Decimal(wins.closed))),
+        "closed_count": wins.closed,
         "deposits_net": money(capital.deposits_net),
     }
 

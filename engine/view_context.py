@@ -9,17 +9,18 @@ from decimal import Decimal
 from typing import Final
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Sum
+from django.db.models import OuterRef, QuerySet
 
 from accounts.models import Portfolio
 from allocation.domain.limits import PROFILES, Limits
 from allocation.models import CapitalAccount, Follow
-from core.decimals import ZERO, plain, to_money, to_price
+from core.decimals import plain, to_money, to_price
 from engine.models import CycleState, Decision
 from engine.trader_stats import stats_read
 from execution.models import Order
 from markets.models import Mark, World
-from positions.models import ConflictRecord, Position, PositionSlice, Valuation
+from positions.models import ConflictRecord, Position, Valuation
+from positions.selectors import FollowResult, WinCount, follow_results, win_count
 from traders.models import Trader
 from traders.selectors import TraderStats, TraderStatus, trader_statuses_of
 
@@ -30,21 +31,12 @@ CENT: Final = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
-class FollowTotals:
-    """P&L of one follow over all its slices, ever: realized net of fees, funding included."""
-
-    realized_net: Decimal = ZERO
-    open_positions: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Books:
     """What only a booking changes, and a booking raises the capital account's version."""
 
     positions: tuple[Position, ...]  # open ones, with their slices
-    totals: Mapping[int | None, FollowTotals]
-    closed_count: int
-    won_count: int
+    results: Mapping[int | None, FollowResult]
+    wins: WinCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +151,6 @@ def _marks_of(portfolio: Portfolio, positions: tuple[Position, ...]) -> dict[str
 
 
 def _books_read(portfolio: Portfolio) -> Books:
-    closed = _closed_counts(portfolio)
     return Books(
         positions=tuple(
             Position.objects.filter(portfolio=portfolio)
@@ -168,9 +159,8 @@ def _books_read(portfolio: Portfolio) -> Books:
             .prefetch_related("slices")
             .order_by("id")
         ),
-        totals=_follow_totals(portfolio),
-        closed_count=closed["closed"],
-        won_count=closed["won"],
+        results=follow_results(portfolio_id=portfolio.pk),
+        wins=win_count(portfolio_id=portfolio.pk),
     )
 
 
@@ -180,26 +170,6 @@ def _decisions(portfolio: Portfolio) -> QuerySet[Decision]:
     concerned = ArraySubquery(links.order_by("follow_id").values("follow_id"))
     newest = Decision.objects.filter(portfolio=portfolio).order_by("-id")
     return newest.annotate(follow_ids=concerned)[:ACTIVITY_LENGTH]
-
-
-def _closed_counts(portfolio: Portfolio) -> dict[str, int]:
-    """Count closed positions, and those closed with a gain after fees and funding."""
-    return Position.objects.filter(portfolio=portfolio, status=Position.Status.CLOSED).aggregate(
-        closed=Count("pk"), won=Count("pk", filter=Q(realized_pnl__gt=F("fees") - F("funding")))
-    )
-
-
-def _follow_totals(portfolio: Portfolio) -> dict[int | None, FollowTotals]:
-    """Sum each follow's slices over all positions, closed ones included."""
-    rows = (
-        PositionSlice.objects.filter(position__portfolio=portfolio)
-        .values("follow_id")
-        .annotate(
-            net=Sum(F("realized_pnl") - F("fees") + F("funding")),
-            open_count=Count("pk", filter=~Q(quantity=0)),
-        )
-    )
-    return {row["follow_id"]: FollowTotals(row["net"], row["open_count"]) for row in rows}
 
 
 def money(value: Decimal | None) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 from allocation.models import Follow
 from core.decimals import ZERO, plain
 from engine.view_context import (
-    FollowTotals,
     ViewContext,
     iso,
     money,
@@ -20,6 +19,7 @@ from engine.view_context import (
     short_key,
 )
 from positions.models import ConflictRecord
+from positions.selectors import FollowResult
 
 Section = dict[str, dict[str, Any]]
 
@@ -43,7 +43,7 @@ def _unrealized_by_follow(context: ViewContext) -> defaultdict[int | None, Decim
 def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[str, Any]:
     trader, snapshot = follow.trader, follow.trader.latest_snapshot
     stats, sync = context.stats[trader.pk], context.syncs[trader.pk]
-    totals = context.books.totals.get(follow.pk, FollowTotals())
+    totals = context.books.results.get(follow.pk, FollowResult())
     assigned = follow.weight * context.valuation.equity
     pnl = totals.realized_net + unrealized
     return {
