@@ -188,7 +188,7 @@ class PortfolioHub:
         loop = asyncio.get_running_loop()
         while True:
             look = await self._due() if self._reading is not None else "all"
-            self._books_poked = self._prices_poked = False
+            poked, self._books_poked, self._prices_poked = self._books_poked, False, False
             started = loop.time()
             try:
                 self._reading, view = await self._gate.read(
@@ -204,7 +204,7 @@ class PortfolioHub:
                 self._failed(at=loop.time())
                 continue
             self._prices_ready_at = started + MERGE_S
-            if look != "prices":
+            if poked:  # a heartbeat begins no pause: the next change is a first one
                 self._books_ready_at = started + MERGE_S
             if look == "all":
                 self._heartbeat_at = started + HEARTBEAT_S

@@ -154,6 +154,22 @@ async def test_a_change_of_the_books_does_not_wait_for_prices(room: Room) -> Non
     assert loop.time() - started > MERGE_S * 0.9
 
 
+async def test_a_heartbeat_does_not_hold_a_change_up(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SPEC "Push": a commit right after a heartbeat is a first change and leaves at once."""
+    monkeypatch.setattr(hub_module, "HEARTBEAT_S", 1.0)
+    socket = await room.join()
+    loop = asyncio.get_running_loop()
+    whole = room.reader.reads["all"]
+    async with asyncio.timeout(5):
+        while room.reader.reads["all"] == whole:
+            await asyncio.sleep(0.01)
+    started = loop.time()
+    room.reader.view = view_make(equity="1", world="replay:set")
+    await room.poke(portfolio_group(7))
+    await socket.take()
+    assert loop.time() - started < PROMPT_S
+
+
 async def test_a_poke_without_a_change_sends_nothing(room: Room) -> None:
     """VIEW-2: what did not change is not sent and takes no number."""
     socket = await room.join()
