@@ -12,6 +12,8 @@ from knox.models import AuthToken
 from accounts.models import Portfolio, User
 from tests.api.making import decision_make, follow_make, portfolio_make, trader_make
 
+LIST = "/api/v1/portfolios/"
+
 
 @pytest.fixture
 def portfolio(alice: User) -> Portfolio:
@@ -54,3 +56,18 @@ def problem(response: Any) -> dict[str, Any]:
     assert body["title"]
     assert body["detail"]
     return body
+
+
+def url_of(portfolio: Portfolio | int, rest: str = "") -> str:
+    """Return the address of a portfolio, or of something below it."""
+    return f"{LIST}{portfolio if isinstance(portfolio, int) else portfolio.pk}/{rest}"
+
+
+def post_json(client: Client, url: str, body: Any) -> Any:
+    """POST a JSON body."""
+    return client.post(url, body, content_type="application/json")
+
+
+def patch_json(client: Client, url: str, body: Any) -> Any:
+    """PATCH with a JSON body."""
+    return client.patch(url, body, content_type="application/json")

@@ -1,0 +1,166 @@
+"""FOL-1 over the API: following, pausing, moving and leaving traders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Portfolio, User
+from allocation.models import Follow
+from engine.models import CycleState, Decision
+from tests.api.conftest import patch_json, post_json, problem, url_of
+from tests.api.making import follow_make, portfolio_make, trader_make
+
+
+def test_follows_are_listed_in_their_order(api: Client, portfolio: Portfolio) -> None:
+    """FOL-1: what is followed, with the share of capital; what was removed is not listed."""
+    gone = follow_make(portfolio=portfolio, trader=trader_make(key="gone"), place=2, weight=0)
+    Follow.objects.filter(pk=gone.pk).update(status="removed")
+    body = api.get(url_of(portfolio, "follows/")).json()
+    assert body["count"] == 1
+    (entry,) = body["results"]
+    assert entry["trader"]["name"] == "Deepseek"
+    assert entry["trader"]["key"] == "deepseek"
+    assert (entry["status"], entry["place"], entry["hue"], entry["weight"]) == ("active", 1, 1, "1.0000")
+    assert api.get(url_of(portfolio, f"follows/{entry['id']}/")).json() == entry
+
+
+def test_following_recorded_traders_splits_the_capital(api: Client, alice: User) -> None:
+    """FOL-1, ALL-1: each new trader is added at the end and the shares are split anew, summing to 1."""
+    from traders.services import catalogue
+
+    fresh = portfolio_make(owner=alice, name="Fresh")
+    keys = [trader.key for trader in catalogue() if trader.world == "replay:alpha_arena"][:3]
+    for place, key in enumerate(keys, start=1):
+        answer = post_json(api, url_of(fresh, "follows/"), {"kind": "replay", "key": key})
+        assert answer.status_code == 201, answer.content
+        assert answer.json()["place"] == place
+        assert answer.json()["join_mode"] == "new_only"
+    weights = [entry["weight"] for entry in api.get(url_of(fresh, "follows/")).json()["results"]]
+    assert weights == ["0.3333", "0.3333", "0.3334"]
+    assert api.get(url_of(fresh)).json()["portfolio"]["world"] == "replay:alpha_arena"
+    assert CycleState.objects.get(portfolio=fresh).wanted_at is not None
+    assert Decision.objects.filter(portfolio=fresh, kind="follow").count() == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "sentence"),
+    [
+        ({}, "kind", "This field is required."),
+        ({"kind": "oracle", "key": "x"}, "kind", '"oracle" is not a valid choice.'),
+        ({"kind": "replay", "key": ""}, "key", "This field may not be blank."),
+        ({"kind": "replay", "key": "x" * 121}, "key", "Ensure this field has no more than 120 characters."),
+        ({"kind": "replay", "key": "k", "join_mode": "all"}, "join_mode", '"all" is not a valid choice.'),
+        ({"kind": "replay", "key": "k", "weight": 1}, "weight", "There is no such field."),
+    ],
+)
+def test_a_malformed_follow_names_its_field(
+    api: Client, portfolio: Portfolio, body: Any, field: str, sentence: str
+) -> None:
+    """FOL-1: what is wrong is said at the field; nothing is followed."""
+    answer = post_json(api, url_of(portfolio, "follows/"), body)
+    assert answer.status_code == 400
+    assert problem(answer)["errors"][field] == [sentence]
+    assert Follow.objects.count() == 1
+
+
+def test_the_services_own_refusals_reach_the_caller(api: Client, portfolio: Portfolio) -> None:
+    """FOL-1: a bad address, an unknown recorded trader, another world: each has its sentence."""
+    url = url_of(portfolio, "follows/")
+    address = problem(post_json(api, url, {"kind": "hyperliquid", "key": "0x12"}))
+    assert "is not a wallet address" in address["errors"]["key"][0]
+    unknown = post_json(api, url, {"kind": "replay", "key": "nobody"})
+    assert unknown.status_code in (400, 404)
+    assert problem(unknown)["detail"]
+    world = problem(post_json(api, url, {"kind": "hyperliquid", "key": "0x" + "a1" * 20}))
+    assert world["status"] == 400
+    assert "replay:still" in world["errors"]["key"][0]
+    assert Follow.objects.count() == 1
+
+
+def test_an_eleventh_trader_is_refused(api: Client, alice: User) -> None:
+    """FOL-1: ten is the most, and the sentence says what to do."""
+    full = portfolio_make(owner=alice, name="Full")
+    for place in range(1, 11):
+        trader = trader_make(key=f"trader{place}")
+        trader.world = "live"
+        trader.save()
+        follow_make(portfolio=full, trader=trader, place=place, weight=0)
+    answer = post_json(api, url_of(full, "follows/"), {"kind": "hyperliquid", "key": "0x" + "a1" * 20})
+    assert answer.status_code == 400
+    assert problem(answer)["detail"] == (
+        "key: You follow 10 traders already, which is the most a portfolio can hold. "
+        "Remove one first, or follow this one in another portfolio."
+    )
+    assert Follow.objects.filter(portfolio=full).count() == 10
+
+
+def test_pause_resume_and_move(api: Client, portfolio: Portfolio) -> None:
+    """FOL-1, ALL-1: a paused trader's share goes to the others; places follow the order asked for."""
+    first = Follow.objects.get()
+    second = follow_make(portfolio=portfolio, trader=trader_make(key="qwen"), place=2, weight=0)
+    third = follow_make(portfolio=portfolio, trader=trader_make(key="grok"), place=3, weight=0)
+
+    paused = patch_json(api, url_of(portfolio, f"follows/{first.pk}/"), {"status": "paused"})
+    assert (paused.status_code, paused.json()["status"], paused.json()["weight"]) == (200, "paused", "0.0000")
+    assert [f.weight for f in (second, third) if f.refresh_from_db() is None] == [0.5, 0.5]
+    again = patch_json(api, url_of(portfolio, f"follows/{first.pk}/"), {"status": "paused"})
+    assert (again.status_code, again.json()["status"]) == (200, "paused")
+
+    resumed = patch_json(api, url_of(portfolio, f"follows/{first.pk}/"), {"status": "active", "place": 3})
+    assert (resumed.json()["status"], resumed.json()["place"]) == ("active", 3)
+    order = [entry["id"] for entry in api.get(url_of(portfolio, "follows/")).json()["results"]]
+    assert order == [second.pk, third.pk, first.pk]
+    assert patch_json(api, url_of(portfolio, f"follows/{third.pk}/"), {"place": 10}).json()["place"] == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        ({"status": "leaving"}, {"status": ['"leaving" is not a valid choice.']}),
+        ({"place": 0}, {"place": ["Ensure this value is greater than or equal to 1."]}),
+        ({"place": 11}, {"place": ["Ensure this value is less than or equal to 10."]}),
+        ({"place": "first"}, {"place": ["A valid integer is required."]}),
+        ({"weight": "0.5"}, {"weight": ["There is no such field."]}),
+    ],
+)
+def test_a_malformed_change_changes_nothing(
+    api: Client, portfolio: Portfolio, body: Any, errors: Any
+) -> None:
+    """FOL-1: refused with the field, and the follow is as it was."""
+    follow = Follow.objects.get()
+    answer = patch_json(api, url_of(portfolio, f"follows/{follow.pk}/"), body)
+    assert answer.status_code == 400
+    assert problem(answer)["errors"] == errors
+    empty = patch_json(api, url_of(portfolio, f"follows/{follow.pk}/"), {})
+    assert problem(empty)["detail"] == "Name what to change: status or place."
+    after = Follow.objects.get()
+    assert (after.status, after.place, after.weight) == (follow.status, follow.place, follow.weight)
+
+
+@pytest.mark.parametrize("positions", ["close", "keep"])
+def test_leaving_a_trader(api: Client, portfolio: Portfolio, positions: str) -> None:
+    """FOL-1: its positions are closed, or handed over; asking twice is harmless."""
+    follow = Follow.objects.get()
+    url = url_of(portfolio, f"follows/{follow.pk}/?positions={positions}")
+    answer = api.delete(url)
+    assert answer.status_code == 202
+    assert answer.json()["status"] in ("leaving", "removed")
+    assert answer.json()["weight"] == "0.0000"
+    assert api.delete(url).status_code in (202, 404)
+    refused = patch_json(api, url_of(portfolio, f"follows/{follow.pk}/"), {"status": "active"})
+    assert refused.status_code in (400, 404)
+    follow.refresh_from_db()
+    assert follow.status in ("leaving", "removed")
+
+
+def test_leaving_with_a_misspelt_wish_does_nothing(api: Client, portfolio: Portfolio) -> None:
+    """FOL-1: it is not guessed what should become of the positions."""
+    follow = Follow.objects.get()
+    for query, field in (("positions=sell", "positions"), ("position=keep", "position")):
+        answer = api.delete(url_of(portfolio, f"follows/{follow.pk}/?{query}"))
+        assert answer.status_code == 400
+        assert field in problem(answer)["errors"]
+    assert Follow.objects.get().status == "active"
