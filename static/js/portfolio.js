@@ -37,7 +37,6 @@ export class PortfolioPage {
     if (has("orders")) this.orders.render(view, changed.get("orders"));
     if (has("activity")) this.activity.render(view, changed.get("activity"));
     this.equity?.render(view, changed);
-    document.body.removeAttribute("data-loading");
   }
 
   /** Show one change at once. The socket batches by frame; tests and measurements call this. */
@@ -65,6 +64,7 @@ function start() {
   page.render(everything());
   requestAnimationFrame(() => requestAnimationFrame(() => {
     performance.measure("view-painted", "view-parsed");
+    document.body.removeAttribute("data-loading");
     page.equity = new EquityPanel(at("equity-panel"), history, view);
     const live = new LiveSocket(socket, { ...listener(view, page), time: learnServerTime, state: renderConnection });
     at("reconnect-now").addEventListener("click", () => live.reconnect());
