@@ -21,7 +21,13 @@ RULE_CHOICES = [
     (ConflictRule.LARGEST.value, "Largest: the largest wish wins"),
     (ConflictRule.FIRST.value, "First: who opened first wins"),
 ]
-PROFILE_CHOICES = [("conservative", "Conservative"), ("balanced", "Balanced"), ("aggressive", "Aggressive")]
+OWN_PROFILE = "own"
+PROFILE_CHOICES = [
+    ("conservative", "Conservative"),
+    ("balanced", "Balanced"),
+    ("aggressive", "Aggressive"),
+    (OWN_PROFILE, "My own"),
+]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -85,6 +91,15 @@ class Portfolio(models.Model):
         REDUCING = "reducing", "Reducing only"
         HALTED = "halted", "Halted"
 
+    class TradingMode(models.TextChoices):
+        MULTI = "multi", "Several positions"
+        SINGLE = "single", "One position at a time"
+        HYBRID = "hybrid", "Several, one once half a breaker is used"
+
+    class Weighting(models.TextChoices):
+        EQUAL = "equal", "Equal shares"
+        CUSTOM = "custom", "My own percentages"
+
     owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="portfolios")
     name = models.CharField(max_length=80)
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.PAPER)
@@ -92,6 +107,17 @@ class Portfolio(models.Model):
     risk_profile = models.CharField(max_length=16, choices=PROFILE_CHOICES, default="conservative")
     conflict_rule = models.CharField(max_length=8, choices=RULE_CHOICES, default=ConflictRule.COMBINE.value)
     auto_rebalance = models.BooleanField(default=False)
+    trading_mode = models.CharField(
+        max_length=8, choices=TradingMode.choices, default=TradingMode.MULTI, help_text="RSK-4."
+    )
+    weighting = models.CharField(max_length=8, choices=Weighting.choices, default=Weighting.EQUAL)
+    approves_conflicts = models.BooleanField(
+        default=False,
+        help_text="A new conflict waits for its owner; until then the old target stands (CON-4).",
+    )
+    dry_run = models.BooleanField(
+        default=False, help_text="Everything is decided and kept, nothing is ordered (CON-4)."
+    )
     world = models.CharField(max_length=48, blank=True, default="")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
     status_reason = models.CharField(max_length=240, blank=True, default="")
@@ -112,3 +138,45 @@ class Portfolio(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AuditEntry(models.Model):
+    """One thing that somebody did or tried, kept for good (SEC-2).
+
+    The database itself refuses to change, delete or truncate these rows, for every role. Hence no foreign
+    keys: what is named here may be gone one day, the entry stays.
+    """
+
+    class Via(models.TextChoices):
+        PAGE = "page", "Page"
+        API = "api", "API"
+        COMMAND_LINE = "command_line", "Command line"
+        ADMIN = "admin", "Admin"
+        SYSTEM = "system", "System"
+
+    class Outcome(models.TextChoices):
+        ACCEPTED = "accepted", "Accepted"
+        DONE = "done", "Done"
+        REFUSED = "refused", "Refused"
+        FAILED = "failed", "Failed"
+
+    at = models.DateTimeField(default=utc_now, editable=False)
+    actor_id = models.BigIntegerField(null=True, blank=True, help_text="User; empty for the system.")
+    actor_name = models.CharField(
+        max_length=254, help_text="E-mail address then, or what part of the system."
+    )
+    via = models.CharField(max_length=12, choices=Via.choices)
+    portfolio_id = models.BigIntegerField(null=True, blank=True)
+    action = models.CharField(max_length=48, help_text="What, e.g. position.close.")
+    outcome = models.CharField(max_length=8, choices=Outcome.choices)
+    text = models.CharField(max_length=300, blank=True, default="", help_text="In words, for a person.")
+    data = models.JSONField(default=dict, help_text="What was asked, decimals as strings; never a secret.")
+    command_id = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["portfolio_id", "-id"], name="audit_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.outcome}"

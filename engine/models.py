@@ -67,3 +67,63 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Command(models.Model):
+    """What a person asked the platform to do, until it is answered (VIEW-3). Kept for audit.
+
+    accepted → running → done | refused | failed. The row is committed before the answer "accepted"; a
+    message only hints that it is there. ``key`` comes from who asks: the same key is the same command.
+    """
+
+    class Kind(models.TextChoices):
+        MODE = "mode", "Set the trading mode"
+        CLOSE = "close", "Close a position or part of it"
+        ENTRY = "entry", "Place a limit entry"
+        CANCEL = "cancel", "Cancel an order"
+        APPROVE = "approve", "Approve a conflict"
+        REJECT = "reject", "Reject a conflict"
+        FOLLOW_PAUSE = "follow_pause", "Pause a trader"
+        FOLLOW_RESUME = "follow_resume", "Resume a trader"
+        BREAKER_RESET = "breaker_reset", "Reset a breaker"
+        LIMITS = "limits", "Change the limits"
+        EMERGENCY_STOP = "emergency_stop", "Emergency stop"
+        RESUME = "resume", "Resume after a stop"
+        DRILL = "drill", "Emergency-stop drill"
+
+    class Status(models.TextChoices):
+        ACCEPTED = "accepted", "Accepted"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        REFUSED = "refused", "Refused"
+        FAILED = "failed", "Failed"
+
+    id = models.UUIDField(primary_key=True)
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, related_name="commands")
+    asked_by = models.ForeignKey("accounts.User", on_delete=models.PROTECT, null=True, blank=True)
+    via = models.CharField(max_length=12)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    data = models.JSONField(default=dict, help_text="The checked request; decimals as strings.")
+    key = models.CharField(max_length=80)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACCEPTED)
+    answer = models.CharField(max_length=400, blank=True, default="", help_text="What came of it, in words.")
+    result = models.JSONField(default=dict)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    accepted_at = models.DateTimeField(default=utc_now)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-accepted_at"]
+        indexes = [
+            models.Index(fields=["portfolio", "-accepted_at"], name="command_newest"),
+            models.Index(
+                fields=["accepted_at"], condition=Q(status__in=["accepted", "running"]), name="command_open"
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["portfolio", "key"], name="command_once_per_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.status}"

@@ -43,6 +43,13 @@ class Order(models.Model):
         CLOSE = "close", "Close"
         LIQUIDATION = "liquidation", "Liquidation"
 
+    class Origin(models.TextChoices):
+        COPY = "copy", "Copying a trader"
+        SIGNAL = "signal", "A strategy's signal"
+        PERSON = "person", "Its owner"
+        BREAKER = "breaker", "A breaker"
+        OUTSIDE = "outside", "Another program"
+
     OPEN_STATUSES = ("pending", "submitted", "partially_filled", "unknown")
 
     portfolio = models.ForeignKey(Portfolio, on_delete=models.PROTECT, related_name="orders")
@@ -60,6 +67,19 @@ class Order(models.Model):
     limit_price = models.DecimalField(**PRICE_DIGITS)
     reduce_only = models.BooleanField(default=False)
     purpose = models.CharField(max_length=12, choices=Purpose.choices)
+    origin = models.CharField(max_length=8, choices=Origin.choices, default=Origin.COPY)
+    market = models.BooleanField(
+        default=False,
+        help_text="A person asked for a market order; its limit only protects from a broken book.",
+    )
+    command_id = models.UUIDField(null=True, blank=True, help_text="The command that asked for it.")
+    score = models.DecimalField(
+        max_digits=6,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Rank of a candidate, 0 to 1 (EXE-2).",
+    )
     reason = models.CharField(max_length=300, blank=True, default="")
     status = models.CharField(max_length=18, choices=Status.choices, default=Status.PENDING)
     status_reason = models.CharField(max_length=300, blank=True, default="")
@@ -248,3 +268,70 @@ class PaperHolding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account} {self.quantity} {self.instrument_code}"
+
+
+class VenueOrphan(models.Model):
+    """An order found working at a venue on one of our accounts that our books do not know (EXE-6)."""
+
+    class Outcome(models.TextChoices):
+        FOUND = "found", "Found"
+        CANCELLED = "cancelled", "Cancelled"
+        ENDED = "ended", "Ended by itself"
+        FAILED = "failed", "Could not be cancelled"
+
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="orphans")
+    venue = models.CharField(max_length=24)
+    client_order_id = models.CharField(max_length=80)
+    venue_order_id = models.CharField(max_length=80, blank=True, default="")
+    instrument_code = models.CharField(max_length=48, blank=True, default="")
+    side = models.CharField(max_length=4, blank=True, default="")
+    quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
+    filled_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.FOUND)
+    detail = models.CharField(max_length=300, blank=True, default="")
+    found_at = models.DateTimeField(default=utc_now)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["venue", "client_order_id"], name="orphan_found_once")]
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.client_order_id}"
+
+
+class PaperFault(models.Model):
+    """A fault the paper venue is told to have, for tests and drills; it counts down to none.
+
+    ``account`` "*" means every account. Nothing in the product creates one.
+    """
+
+    class Operation(models.TextChoices):
+        SUBMIT = "submit", "Submit"
+        FETCH = "fetch", "Fetch"
+        CANCEL = "cancel", "Cancel"
+        MATCH = "match", "Match"
+
+    class Kind(models.TextChoices):
+        TIMEOUT_AFTER = "timeout_after", "Do it, then give no answer"
+        TIMEOUT_BEFORE = "timeout_before", "Give no answer and do nothing"
+        LATE = "late", "Answer late"
+        TWICE = "twice", "Fill twice"
+        REPEAT = "repeat", "Report a fill twice"
+        FORGET = "forget", "Know nothing of the order"
+        REFUSE = "refuse", "Refuse"
+        UNAVAILABLE = "unavailable", "Be away"
+
+    account = models.CharField(max_length=40, default="*")
+    operation = models.CharField(max_length=6, choices=Operation.choices)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    delay_ms = models.PositiveIntegerField(default=0)
+    remaining = models.PositiveIntegerField(default=1, help_text="How many more times.")
+    skip = models.PositiveIntegerField(default=0, help_text="How many calls pass unharmed before the first.")
+    created_at = models.DateTimeField(default=utc_now)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.kind} × {self.remaining}"

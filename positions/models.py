@@ -196,6 +196,50 @@ class ConflictRecord(models.Model):
         return f"{self.underlying} {self.kind}"
 
 
+class ConflictApproval(models.Model):
+    """A conflict that waits for its owner, with what each rule would make of it (CON-4).
+
+    While one waits the old target stands, but for reductions that every rule would make. ``previews`` is
+    {rule: {"before", "after", "notional", "capped"}}, decimals as strings.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        APPROVED = "approved", "Approved"
+        REJECTED = "rejected", "Rejected"
+        LAPSED = "lapsed", "Lapsed"
+        OVER = "over", "Over before it was decided"
+
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="conflict_approvals")
+    underlying = models.CharField(max_length=48)
+    kind = models.CharField(max_length=8, choices=[("overlap", "Overlap"), ("opposed", "Opposed")])
+    fingerprint = models.CharField(max_length=40, help_text="Of who wants what; a new wish asks anew.")
+    holders = models.JSONField()
+    previews = models.JSONField()
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.WAITING)
+    rule = models.CharField(max_length=8, choices=RULE_CHOICES, blank=True, default="")
+    run = models.PositiveIntegerField(default=1)
+    asked_at = models.DateTimeField(default=utc_now)
+    lapses_at = models.DateTimeField(help_text="Wall time, 15 minutes after it was asked.")
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.CharField(max_length=254, blank=True, default="")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["portfolio", "-id"], name="approval_newest")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["portfolio", "underlying"], condition=Q(status="waiting"), name="approval_waits_once"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="approved") | ~Q(rule=""), name="approval_names_its_rule"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.underlying} {self.status}"
+
+
 class Valuation(models.Model):
     """A portfolio's worth now, its peak and its start of day; percentages are per fund unit, free of flows.
 
