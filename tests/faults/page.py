@@ -40,7 +40,7 @@ class Page:
             origin=self._site.url,  # type: ignore[arg-type]
             additional_headers={"Cookie": cookies},
             max_size=None,
-            max_queue=None,  # messages wait while nobody listens; a full queue would hold up the pong behind them
+            max_queue=None,  # a full queue would hold up the pong behind what nobody has read
         )
         self._socket = self._closing.enter_context(opened)
         self.listen_until(lambda: bool(self.view), timeout_s=15, what="a first snapshot")
