@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Final
 
@@ -20,7 +19,7 @@ from core.types import OrderSide, Policy
 from engine.decisions import DecisionNote, decision_store
 from engine.order_life import orders_call_back, portfolio_halt
 from engine.sending import submit_later
-from execution.domain.orders import OrderDraft, SliceDraft
+from execution.domain.orders import OrderDraft, SliceDraft, market_limit
 from execution.models import Order
 from execution.orders import order_create
 from markets.models import World
@@ -30,7 +29,6 @@ from positions.models import Position
 from positions.valuation import Unpriced, books_at_marks, liquidation_check, liquidation_of
 
 logger = logging.getLogger(__name__)
-PROTECTION: Final = Decimal("0.05")  # a liquidation fills at the touch; its limit is only this far away
 LIFETIME_S: Final = 60
 
 
@@ -113,15 +111,15 @@ def _order_store(*, portfolio: Portfolio, close: PerpHolding, why: str, now: dat
         portfolio=portfolio, underlying=close.underlying
     )
     buy = close.quantity < 0
-    limit = close.mark * (1 + PROTECTION if buy else 1 - PROTECTION)
+    side = OrderSide.BUY if buy else OrderSide.SELL
     slices = {part.follow_id: part.quantity for part in position.slices.all() if part.quantity}
     draft = OrderDraft(
         instrument_code=close.code,
         underlying=close.underlying,
         policy=Policy.PERP,
-        side=OrderSide.BUY if buy else OrderSide.SELL,
+        side=side,
         quantity=abs(close.quantity),
-        limit_price=position.instrument.spec().price(limit, up=buy),
+        limit_price=market_limit(side=side, mark=close.mark, instrument=position.instrument.spec()),
         reduce_only=True,
         purpose=Order.Purpose.LIQUIDATION,
         slices=[
@@ -132,6 +130,8 @@ def _order_store(*, portfolio: Portfolio, close: PerpHolding, why: str, now: dat
         margin_rate=position.margin_rate,
         reason=why,
         lifetime_s=LIFETIME_S,
+        origin=Order.Origin.BREAKER,
+        market=True,
     )
     run = World.objects.values_list("run", flat=True).get(pk=portfolio.world)
     return order_create(portfolio_id=portfolio.pk, draft=draft, reservation_id=None, run=run, now=now)

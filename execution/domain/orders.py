@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 from core.decimals import MONEY_STEP, ONE, ZERO
+from core.instruments import Instrument
 from core.types import OrderSide, Policy
 
 
@@ -28,6 +30,8 @@ class OrderStatus(StrEnum):
     EXPIRED = "expired"
     UNKNOWN = "unknown"
 
+
+MARKET_PROTECTION: Final = Decimal("0.05")
 
 _S = OrderStatus
 ENDED: Final = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED})
@@ -115,6 +119,10 @@ class OrderDraft:
     :param margin_rate: 1 ÷ leverage for a perpetual, 1 for spot
     :param decision_mark: the mark at which it was decided
     :param lifetime_s: wall seconds after which what is left is cancelled and decided anew
+    :param origin: who wanted it, one of ``execution.models.Order.Origin``
+    :param market: take what is offered; ``limit_price`` is then its protection (``market_limit``)
+    :param command_id: the command that asked for it
+    :param score: rank of a candidate, 0 to 1
     """
 
     instrument_code: str
@@ -131,6 +139,10 @@ class OrderDraft:
     reason: str = ""
     lifetime_s: int = 60
     venue: str = "paper"
+    origin: str = "copy"
+    market: bool = False
+    command_id: UUID | None = None
+    score: Decimal | None = None
 
 
 def draft_problem(draft: OrderDraft) -> str:
@@ -169,3 +181,12 @@ def capital_needed(*, quantity: Decimal, price: Decimal, margin_rate: Decimal, f
     """
     needed = quantity * price * (margin_rate + fee_rate)
     return needed.quantize(MONEY_STEP, rounding=ROUND_UP) + 2 * MONEY_STEP
+
+
+def market_limit(*, side: str, mark: Decimal, instrument: Instrument) -> Decimal:
+    """Return the limit of an order that takes whatever is offered: the mark and 5 % beyond it.
+
+    It fills at the touch like a market order, and never at the far end of an empty book.
+    """
+    buy = side == OrderSide.BUY
+    return instrument.price(mark * (ONE + MARKET_PROTECTION if buy else ONE - MARKET_PROTECTION), up=buy)

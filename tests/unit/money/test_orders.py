@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.instruments import Instrument
 from core.types import OrderSide, Policy
 from execution.domain.orders import (
     ENDED,
@@ -20,6 +21,7 @@ from execution.domain.orders import (
     SliceDraft,
     capital_needed,
     draft_problem,
+    market_limit,
     signed,
     status_after_fill,
     transition_check,
@@ -131,3 +133,10 @@ def test_capital_needed_by_hand() -> None:
         quantity=D("0.01"), price=D(100100), margin_rate=D("0.5"), fee_rate=D("0.00045")
     ) == D("500.95045002")
     assert signed(side="SELL", quantity=D(2)) == -2
+
+
+def test_a_market_order_is_protected_from_a_broken_book() -> None:
+    """EXE-4: 5 % beyond the mark, in the instrument's own precision, never nearer."""
+    coin = Instrument(code="X", underlying="X", multiplier=D(1), quantity_step=D("0.1"), price_places=2)
+    assert market_limit(side="BUY", mark=D("123.456"), instrument=coin) == D("129.63")
+    assert market_limit(side="SELL", mark=D("123.456"), instrument=coin) == D("117.28")
