@@ -20,6 +20,7 @@ from engine.liquidation import portfolios_liquidate
 from engine.order_life import portfolio_halt
 from engine.publishing import portfolios_changed
 from markets.models import World
+from markets.services import samples_prune
 from positions.audit import Finding, books_audit
 from positions.funding import positions_fund as portfolio_fund
 from positions.models import Position
@@ -127,7 +128,7 @@ def lost_traders_tell(*, now: datetime) -> int:
 
 def prune(*, now: datetime) -> None:
     """Delete snapshots older than 90 days and what else has had its time, in batches."""
-    logger.info("pruned %s", sync_prune(now=now))
+    logger.info("pruned %s, and %s hourly prices", sync_prune(now=now), samples_prune(now=now))
 
 
 def books_prove(*, now: datetime) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin
-from markets.models import Instrument, Mark, World
+from markets.models import Instrument, Mark, PriceSample, World
 
 
 @admin.register(World)
@@ -43,3 +43,13 @@ class MarkAdmin(ReadOnlyAdmin):
     list_select_related = ("instrument", "world")
     search_fields = ("instrument__code", "instrument__underlying")
     ordering = ("world", "instrument")
+
+
+@admin.register(PriceSample)
+class PriceSampleAdmin(ReadOnlyAdmin):
+    """The live world's hourly prices."""
+
+    list_display = ("instrument", "world", "at", "price")
+    list_filter = ("world",)
+    search_fields = ("instrument__code",)
+    ordering = ("-at", "instrument")

@@ -20,11 +20,12 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 
 from core.clock import Clock
 from core.errors import EnsembleError, RateLimited
+from markets.domain.returns import hour_of
 from markets.hyperliquid import InfoClient, Meta, instruments_from_meta, usable_mids
 from markets.models import LIVE, World
 from markets.recordings import recording_get
 from markets.selectors import instrument_codes, replay_worlds, world_get
-from markets.services import instruments_refresh, marks_write, world_ensure, world_run_start
+from markets.services import instruments_refresh, marks_write, samples_write, world_ensure, world_run_start
 
 log = structlog.get_logger(__name__)
 TICK_S: Final = 1.0
@@ -155,6 +156,7 @@ class LivePoller:
         self._client = client
         self._failures = 0
         self._meta_s: dict[str, float] = {}
+        self._sampled_at: datetime | None = None  # the hour whose prices were kept last
 
     def run(self, stop: Stop) -> None:
         """Poll every 5 seconds until stopped; failures stretch the pause up to a minute, with jitter."""
@@ -204,6 +206,8 @@ class LivePoller:
         prices = {code: price for code, price in mids.items() if code in known}
         if prices:
             marks_write(world=world, prices=prices, quoted_at=now, received_at=now)
+            if self._sampled_at != hour_of(now) and samples_write(world=world, prices=prices, at=now):
+                self._sampled_at = hour_of(now)
             self._hooks.on_marks(world_get(name=world.name))
 
     def _instruments(self, runner: asyncio.Runner, dex: str) -> None:

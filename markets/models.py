@@ -1,4 +1,4 @@
-"""Worlds, instruments and marks."""
+"""Worlds, instruments, marks, and the hourly samples that returns are taken from."""
 
 from __future__ import annotations
 
@@ -112,3 +112,25 @@ class Mark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instrument_id} {self.price}"
+
+
+class PriceSample(models.Model):
+    """What an instrument of the live world cost at a full hour, within five minutes; returns come from these.
+
+    Replays need none: their prices are recorded.
+    """
+
+    world = models.ForeignKey(World, on_delete=models.CASCADE, related_name="samples")
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="samples")
+    at = models.DateTimeField(help_text="The full hour, in world time.")
+    price = models.DecimalField(**PRICE_DIGITS)
+
+    class Meta:
+        indexes = [models.Index(fields=["at"], name="sample_by_hour")]
+        constraints = [
+            models.UniqueConstraint(fields=["world", "instrument", "at"], name="sample_once_an_hour"),
+            models.CheckConstraint(condition=models.Q(price__gt=0), name="sample_price_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instrument_id} {self.price} at {self.at:%d %b %H:%M}"

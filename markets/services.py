@@ -11,10 +11,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Max
 
-from markets.models import LIVE, Instrument, Mark, World
+from markets.domain.returns import SAMPLE_WINDOW, hour_of
+from markets.models import LIVE, Instrument, Mark, PriceSample, World
 from markets.recordings import InstrumentRecord, recording_get
 
 RESUME_AFTER: Final = timedelta(seconds=30)
+SAMPLES_KEPT: Final = timedelta(days=8)  # returns look back over seven
 _SPEC_COLUMNS = (
     "underlying",
     "multiplier",
@@ -142,6 +144,31 @@ def marks_write(
         update_fields=["price", "run", "quoted_at", "received_at"],
     )
     return len(rows)
+
+
+def samples_write(*, world: World, prices: Mapping[str, Decimal], at: datetime) -> bool:
+    """Keep prices as those of the full hour, if ``at`` is less than five minutes past it; tell whether kept.
+
+    The first price of an instrument in an hour stands. Later in the hour nothing is kept: a return over what
+    would be half an hour is no hourly return.
+    """
+    hour = hour_of(at)
+    if at - hour >= SAMPLE_WINDOW:
+        return False
+    PriceSample.objects.bulk_create(
+        (
+            PriceSample(world=world, instrument_id=code, at=hour, price=prices[code])
+            for code in sorted(prices)
+        ),
+        ignore_conflicts=True,
+    )
+    return True
+
+
+def samples_prune(*, now: datetime) -> int:
+    """Delete the samples that no return looks back to any more; return how many."""
+    deleted, _ = PriceSample.objects.filter(at__lt=now - SAMPLES_KEPT).delete()
+    return deleted
 
 
 def instruments_ensure(*, instruments: Iterable[InstrumentRecord]) -> int:

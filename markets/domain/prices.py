@@ -77,3 +77,13 @@ class PriceSeries:
         left, right = self.prices[after - 1], self.prices[after]
         gone, whole = time - self.times_us[after - 1], self.times_us[after] - self.times_us[after - 1]
         return _TIDY.plus(left + (right - left) * gone / whole)
+
+    def price_known(self, at: datetime, *, by: datetime) -> Decimal | None:
+        """Return the price at ``at`` from nothing but what was recorded up to ``by``.
+
+        None before the first recorded price, and after the last one recorded by then.
+        """
+        known = bisect_right(self.times_us, _us(by))
+        if known == 0 or not self.times_us[0] <= _us(at) <= self.times_us[known - 1]:
+            return None
+        return self.price_at(at)

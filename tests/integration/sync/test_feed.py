@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from core.clock import SYSTEM_CLOCK
 from markets import feed as feed_module
 from markets.feed import Feed, FeedHooks, LivePoller, ReplayTicker
-from markets.models import Instrument, Mark, World
+from markets.models import Instrument, Mark, PriceSample, World
 from markets.selectors import marks_for, world_get
 from markets.services import world_ensure
 from tests.integration.sync.conftest import StillClock
@@ -208,6 +208,7 @@ def test_live_marks_come_with_the_venues_own_rules(
     assert btc.source_note == "Hyperliquid meta, 02 Mar 2026"
     assert not Instrument.objects.filter(code="MATIC").exists()  # delisted
     assert above.marks == ["live", "live"]
+    assert PriceSample.objects.filter(instrument="BTC").count() == 1
 
 
 def test_live_prices_that_fail_slow_down_and_recover(
