@@ -135,7 +135,7 @@ def cash_reset(
         portfolio=portfolio, kind=line.kind, amount=line.amount, units=line.units, reference=line.reference,
         note=line.note, at=now, world_at=world_at,
     )  # fmt: skip
-    account_move(portfolio_id=portfolio.pk, move=Move(free=change))
+    account_move(portfolio_id=portfolio.pk, move=Move(free=change), now=now)
     CapitalAccount.objects.filter(pk=portfolio.pk).update(deposits_net=amount, units=amount)
     return True
 
@@ -188,7 +188,7 @@ def _units_again(*, portfolio: Portfolio, amount: Decimal) -> Decimal:
 
 def _flow_book(*, portfolio_id: int, move: Move, line: LedgerLine, now: datetime, world_at: datetime) -> None:
     ledger_write(portfolio_id=portfolio_id, lines=[line], now=now, world_at=world_at)
-    account_move(portfolio_id=portfolio_id, move=move)
+    account_move(portfolio_id=portfolio_id, move=move, now=now)
     CapitalAccount.objects.filter(pk=portfolio_id).update(
         deposits_net=F("deposits_net") + line.amount, units=F("units") + line.units
     )

@@ -218,8 +218,8 @@ class LedgerEntry(models.Model):
 class Reservation(models.Model):
     """Capital set aside for one purpose (CAP-1).
 
-    waiting → granted → used | released | expired, or waiting → denied. ``amount`` counts in the
-    account's ``reserved`` exactly while the status is GRANTED.
+    waiting → granted → used | released | expired, or waiting → denied (withdrawn, too). Most are granted
+    or denied at once. ``amount`` counts in the account's ``reserved`` exactly while the status is GRANTED.
     """
 
     class Status(models.TextChoices):
@@ -237,7 +237,9 @@ class Reservation(models.Model):
         LOW = 3, "Low"
 
     id = models.UUIDField(primary_key=True)
-    portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="reservations")
+    portfolio = models.ForeignKey(
+        Portfolio, on_delete=models.CASCADE, related_name="reservations", db_index=False
+    )
     source = models.CharField(max_length=80)
     instrument_code = models.CharField(max_length=48)
     amount = models.DecimalField(**MONEY_DIGITS)
@@ -262,6 +264,7 @@ class Reservation(models.Model):
     class Meta:
         ordering = ["requested_at"]
         indexes = [
+            models.Index(fields=["portfolio", "-requested_at"], name="reservation_newest"),
             models.Index(
                 fields=["portfolio", "priority", "requested_at"],
                 condition=Q(status="waiting"),
@@ -278,6 +281,9 @@ class Reservation(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(status="granted") | Q(expires_at__isnull=False), name="reservation_grant_expires"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="waiting") | Q(wait_until__isnull=False), name="reservation_wait_ends"
             ),
         ]
 

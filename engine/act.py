@@ -16,9 +16,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from allocation.capital import capital_reserve
 from allocation.follows import follow_end, trader_is_followed
 from allocation.models import CapitalAccount, Follow, FollowLeg, Reservation
+from allocation.reservations import capital_reserve
 from core.decimals import ZERO, plain
 from core.ids import fingerprint
 from engine.decisions import DecisionNote, decisions_store

@@ -12,8 +12,8 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "charge funding": {"task": "upkeep.fund", "schedule": 5.0, "options": {"expires": 10}},
     "expire reservations": {
         "task": "upkeep.expire_reservations",
-        "schedule": 5.0,
-        "options": {"expires": 10},
+        "schedule": 1.0,
+        "options": {"expires": 2},
     },
     "tell of lost traders": {"task": "upkeep.lost_traders", "schedule": 600.0, "options": {"expires": 600}},
     "prune old reads": {"task": "upkeep.prune", "schedule": 3600.0, "options": {"expires": 3600}},

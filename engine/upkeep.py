@@ -10,8 +10,8 @@ from typing import Final
 from django.db import DatabaseError
 
 from accounts.models import Portfolio
-from allocation.capital import reservations_expire
-from allocation.models import CapitalAccount, Follow
+from allocation.models import CapitalAccount, Follow, Reservation
+from allocation.reservations import reservations_expire
 from core.decimals import dollars
 from core.errors import BooksDiffer
 from core.ids import fingerprint
@@ -94,10 +94,12 @@ def _world_fund(*, world: World, portfolio_ids: list[int], now: datetime) -> lis
 
 
 def reservations_sweep(*, now: datetime) -> int:
-    """Give back every grant that ran out unused; return how many."""
+    """Give back every grant that ran out unused, serve who waits, tell the pages; return how many ran out."""
     expired = reservations_expire(now=now)
     if expired:
         logger.warning("%s reservations ran out unused; their capital is free again", len(expired))
+        concerned = Reservation.objects.filter(pk__in=expired).values_list("portfolio_id", flat=True)
+        portfolios_changed(portfolio_ids=sorted(set(concerned)))
     return len(expired)
 
 

@@ -15,8 +15,9 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from allocation.capital import Move, account_move, capital_commit
+from allocation.capital import Move, account_move, capital_version_raise
 from allocation.locks import capital_lock
+from allocation.reservations import capital_commit
 from core.clock import Clock
 from core.decimals import ZERO
 from core.errors import RetryLater, UnknownOutcome
@@ -56,7 +57,7 @@ def order_create(
     if reservation_id is not None:
         committed = capital_commit(reservation_id=reservation_id, portfolio_id=portfolio_id, now=now)
     else:
-        account_move(portfolio_id=portfolio_id, move=Move())
+        capital_version_raise(portfolio_id=portfolio_id)
     order = Order.objects.create(
         portfolio_id=portfolio_id,
         instrument_id=draft.instrument_code,
@@ -204,7 +205,7 @@ def order_status_change(*, order: Order, to: str, now: datetime, detail: str = "
     """
     freed = order_status_set(order=order, to=to, now=now, detail=detail)
     if freed:
-        account_move(portfolio_id=order.portfolio_id, move=Move(free=freed, committed=-freed))
+        account_move(portfolio_id=order.portfolio_id, move=Move(free=freed, committed=-freed), now=now)
 
 
 def order_status_set(*, order: Order, to: str, now: datetime, detail: str = "") -> Decimal:

@@ -226,6 +226,7 @@ def _money_book(
             committed=settlement.committed - freed,
             deployed=settlement.deployed,
         ),
+        now=now,
     )
 
 

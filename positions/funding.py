@@ -43,7 +43,7 @@ def positions_fund(*, portfolio_id: int, world: str, now: datetime, world_at: da
         if mark is not None:
             received += funding_book(held=one, mark=mark, now=now, world_at=world_at)
             one.save()
-    account_move(portfolio_id=portfolio_id, move=Move(free=received))
+    account_move(portfolio_id=portfolio_id, move=Move(free=received), now=now)
     return received
 
 

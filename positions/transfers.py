@@ -12,7 +12,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from accounts.models import Portfolio
-from allocation.capital import Move, account_move
+from allocation.capital import capital_version_raise
 from allocation.locks import capital_lock
 from allocation.models import Follow
 from core.ids import uuid_new
@@ -66,7 +66,7 @@ def transfers_book(
             held=held, seller=seller, buyer=buyer, quantity=quantity, mark=mark, now=now, world_at=world_at
         )
     _finish(held=held, now=now, world_at=world_at)
-    account_move(portfolio_id=portfolio.pk, move=Move())
+    capital_version_raise(portfolio_id=portfolio.pk)
     return held.position
 
 
@@ -124,7 +124,7 @@ def slices_hand_over(*, follow: Follow, now: datetime, world_at: datetime | None
             _finish(held=held, now=now, world_at=world_at or now)
             moved += 1
     if moved:
-        account_move(portfolio_id=follow.portfolio_id, move=Move())
+        capital_version_raise(portfolio_id=follow.portfolio_id)
     return moved
 
 

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from accounts.models import Portfolio, User
-from allocation.capital import capital_open, capital_reserve
+from allocation.capital import capital_open
 from allocation.models import CapitalAccount, Follow
+from allocation.reservations import capital_reserve
 from core.decimals import BPS
 from core.types import OrderSide, Policy
 from execution.domain.orders import OrderDraft, SliceDraft, capital_needed

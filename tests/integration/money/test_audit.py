@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from allocation.audit import CAPITAL_CHECKS
-from allocation.capital import capital_reserve
+from allocation.reservations import capital_reserve
 from execution.audit import EXECUTION_CHECKS
 from execution.orders import order_submit
 from positions import audit

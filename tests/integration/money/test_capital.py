@@ -9,18 +9,17 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Portfolio
-from allocation.capital import (
-    Move,
+from allocation.capital import Move, account_move
+from allocation.cash import cash_deposit, cash_reset, cash_withdraw
+from allocation.locks import capital_lock
+from allocation.models import CapitalAccount, LedgerEntry, Reservation
+from allocation.reservations import (
     ReservationGone,
-    account_move,
     capital_commit,
     capital_release,
     capital_reserve,
     reservations_expire,
 )
-from allocation.cash import cash_deposit, cash_reset, cash_withdraw
-from allocation.locks import capital_lock
-from allocation.models import CapitalAccount, LedgerEntry, Reservation
 from core.errors import InputError, NotFound
 from positions.audit import books_audit
 from tests.integration.money.desk import NOW, Desk, desk_open
@@ -127,10 +126,10 @@ def test_a_loss_beyond_free_becomes_a_deficit_and_is_paid_first() -> None:
     """SPEC Capital: never refused; later income pays it before anything is free again."""
     desk = desk_open(cash="100")
     reserve(desk, "30")
-    account_move(portfolio_id=desk.pk, move=Move(free=D(-90)))
+    account_move(portfolio_id=desk.pk, move=Move(free=D(-90)), now=desk.now)
     assert columns(desk) == (0, 30, 0, 20)
     assert reserve(desk, "1").status == "denied"
-    account_move(portfolio_id=desk.pk, move=Move(free=D(15)))
+    account_move(portfolio_id=desk.pk, move=Move(free=D(15)), now=desk.now)
     assert columns(desk) == (0, 30, 0, 5)
     reservations_expire(now=desk.later(31))
     assert columns(desk) == (25, 0, 0, 0)
@@ -143,11 +142,11 @@ def test_the_database_refuses_what_cannot_be() -> None:
     desk = desk_open(cash="100")
     for move in (Move(reserved=D(-1)), Move(committed=D(-1)), Move(deployed=D(-1))):
         with pytest.raises(IntegrityError), transaction.atomic():
-            account_move(portfolio_id=desk.pk, move=move)
+            account_move(portfolio_id=desk.pk, move=move, now=desk.now)
     with pytest.raises(IntegrityError), transaction.atomic():
         CapitalAccount.objects.filter(pk=desk.pk).update(deficit=1)
     with pytest.raises(ValueError, match="in steps of"):
-        account_move(portfolio_id=desk.pk, move=Move(free=D("0.000000001")))
+        account_move(portfolio_id=desk.pk, move=Move(free=D("0.000000001")), now=desk.now)
     with pytest.raises(NotFound):
         capital_lock(portfolio_id=0)
 
@@ -235,7 +234,7 @@ def test_a_share_of_nothing_has_no_price() -> None:
 def test_reset_begins_anew() -> None:
     """SPEC Money in and out: cash, units and results start over; the ledger keeps what was."""
     desk = desk_open()
-    account_move(portfolio_id=desk.pk, move=Move(free=D(-10200)))
+    account_move(portfolio_id=desk.pk, move=Move(free=D(-10200)), now=desk.now)
     LedgerEntry.objects.create(
         portfolio=desk.portfolio, kind="fee", amount=D(-10200), reference="test", at=NOW, world_at=NOW
     )

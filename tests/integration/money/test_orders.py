@@ -7,7 +7,7 @@ from decimal import Decimal as D
 import pytest
 from django.db import transaction
 
-from allocation.capital import ReservationGone, capital_reserve
+from allocation.reservations import ReservationGone, capital_reserve
 from core.errors import BooksDiffer, RetryLater
 from core.types import OrderSide, Policy
 from execution import orders as execution

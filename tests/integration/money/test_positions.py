@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from allocation.capital import capital_reserve
 from allocation.models import LedgerEntry
+from allocation.reservations import capital_reserve
 from core.errors import BooksDiffer
 from execution.models import Order
 from markets.models import Instrument

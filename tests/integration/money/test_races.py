@@ -11,16 +11,15 @@ from threading import Barrier
 import pytest
 from django.db import connections
 
-from allocation.capital import (
-    Move,
+from allocation.capital import Move, account_move
+from allocation.models import Reservation
+from allocation.reservations import (
     ReservationGone,
-    account_move,
     capital_commit,
     capital_release,
     capital_reserve,
     reservations_expire,
 )
-from allocation.models import Reservation
 from execution.models import Fill, PaperFill
 from execution.orders import order_cancel, order_submit
 from positions.audit import books_audit
@@ -109,7 +108,7 @@ def test_expiry_and_use_of_one_grant_never_both_happen() -> None:
         else:
             assert (used, expired) == (60, [])
             assert (account.free, account.reserved, account.committed) == (40, 0, 60)
-            account_move(portfolio_id=desk.pk, move=Move(free=D(60), committed=D(-60)))
+            account_move(portfolio_id=desk.pk, move=Move(free=D(60), committed=D(-60)), now=desk.now)
     assert books_audit() == []
 
 

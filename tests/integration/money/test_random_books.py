@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from allocation.capital import capital_release, capital_reserve, reservations_expire
 from allocation.cash import cash_deposit, cash_withdraw
 from allocation.models import Reservation
+from allocation.reservations import capital_release, capital_reserve, reservations_expire
 from core.errors import InputError
 from execution.models import Order
 from execution.orders import order_cancel, order_submit
