@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -12,7 +13,9 @@ from django import forms
 from accounts.models import RULE_CHOICES, Portfolio
 from allocation.domain.limits import PROFILES
 from allocation.models import Follow
-from core.types import ConflictRule, Policy
+from core.types import ConflictRule, OrderSide, Policy
+from dashboard.history import STATES, OrderFilter, follows_ever, underlyings_ordered
+from execution.models import Order
 
 LARGEST_AMOUNT: Final = Decimal(1_000_000_000)
 
@@ -214,3 +217,55 @@ class FollowForm(OnceForm):
         initial=Follow.JoinMode.NEW_ONLY.value,
         label="What to copy",
     )
+
+
+class OrderFilterForm(forms.Form):
+    """Which orders to show. Comes by GET, so a filtered list has an address."""
+
+    state = forms.ChoiceField(required=False, widget=forms.HiddenInput)
+    underlying = forms.ChoiceField(required=False, label="Instrument")
+    trader = forms.TypedChoiceField(required=False, label="Trader", coerce=int, empty_value=None)
+    side = forms.ChoiceField(
+        required=False,
+        choices=[("", "Both sides"), *((side.value, side.value.capitalize()) for side in OrderSide)],
+    )
+    origin = forms.ChoiceField(
+        required=False, label="Asked for by", choices=[("", "Anyone"), *Order.Origin.choices]
+    )
+    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+
+    def __init__(self, data: Mapping[str, Any], *, portfolio: Portfolio) -> None:
+        super().__init__(data, auto_id="f-%s")
+        self._choose("state", [("", "All"), *((key, label) for key, (label, _) in STATES.items())])
+        names = underlyings_ordered(portfolio=portfolio)
+        self._choose("underlying", [("", "All instruments"), *((name, name) for name in names)])
+        people = [(str(follow.pk), follow.trader.name) for follow in follows_ever(portfolio=portfolio)]
+        self._choose("trader", [("", "All traders"), *people, ("0", "My own part")])
+        for name in ("since", "until"):
+            self.fields[name].widget.attrs["class"] = "input"
+
+    def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)  # noqa: S101
+        field.choices = choices
+
+    @property
+    def wanted(self) -> OrderFilter:
+        """What of the filter makes sense; a field with an error filters nothing."""
+        self.is_valid()
+        cleaned = self.cleaned_data
+        return OrderFilter(
+            state=cleaned.get("state", ""),
+            underlying=cleaned.get("underlying", ""),
+            follow_id=cleaned.get("trader"),
+            side=cleaned.get("side", ""),
+            origin=cleaned.get("origin", ""),
+            since=cleaned.get("since"),
+            until=cleaned.get("until"),
+        )
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything is filtered at all."""
+        return self.wanted != OrderFilter()

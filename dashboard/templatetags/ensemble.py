@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django import template
 from django.templatetags.static import static
+from django.utils.dateformat import format as date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -32,6 +34,82 @@ def tile(monogram: str, hue: int, css: str = "") -> SafeString:
     return format_html(
         '<span class="{}" aria-hidden="true">{}</span>', f"tile t{hue} {css}".strip(), monogram
     )
+
+
+ORDER_STATES: Final = {
+    "pending": ("clock", "held", "Pending"),
+    "submitted": ("circle", "working", "Working"),
+    "partially_filled": ("contrast", "partial", "Partly filled"),
+    "unknown": ("triangle-alert", "held", "No answer yet"),
+    "filled": ("circle-check", "filled", "Filled"),
+    "cancelled": ("circle-minus", "cancelled", "Cancelled"),
+    "expired": ("clock", "expired", "Expired"),
+    "rejected": ("circle-x", "rejected", "Rejected"),
+}
+
+
+@register.simple_tag
+def order_state(status: str, css: str = "") -> SafeString:
+    """An order's state as a chip: icon, word and tone."""
+    name, tone_of, word = ORDER_STATES[status]
+    return format_html(
+        '<span class="{}">{}{}</span>', f"chip state-{tone_of} {css}".strip(), icon(name), word
+    )
+
+
+@register.simple_tag
+def order_word(status: str) -> str:
+    """An order's state in a word or two."""
+    return ORDER_STATES[status][2] if status in ORDER_STATES else "Made"
+
+
+@register.simple_tag
+def follow_tile(follow: Any, css: str = "") -> SafeString:
+    """A trader's tile with its name as title; the owner's own part has no follow."""
+    if follow is None:
+        return format_html('<abbr class="{}" title="Mine">ME</abbr>', f"tile t-mine {css}".strip())
+    return format_html(
+        '<abbr class="{}" title="{}">{}</abbr>',
+        f"tile t{follow.hue} {css}".strip(), follow.trader.name, follow.trader.monogram,
+    )  # fmt: skip
+
+
+@register.simple_tag
+def moment(at: datetime | None, form: str = "j M H:i:s") -> SafeString | str:
+    """A time in UTC as a time element; an en dash when there is none."""
+    if at is None:
+        return UNKNOWN
+    shown = date_format(at.astimezone(UTC), form)
+    return format_html('<time datetime="{}">{}</time>', at.isoformat(), shown)
+
+
+@register.filter
+def share(part: object, whole: object) -> str:
+    """``part`` of ``whole`` in whole percent."""
+    known, total = _decimal(part), _decimal(whole)
+    return UNKNOWN if known is None or not total else f"{number(known / total * 100, 0)}%"
+
+
+@register.filter
+def times(value: object, factor: object) -> Decimal | None:
+    """A product of two known numbers."""
+    known, other = _decimal(value), _decimal(factor)
+    return None if known is None or other is None else known * other
+
+
+@register.filter
+def duration(value: timedelta | None) -> str:
+    """``4 min``, ``2 h 05 min`` or ``3 d 04 h``, as the live pages write a span."""
+    if value is None:
+        return UNKNOWN
+    total = max(0, round(value.total_seconds()))
+    if total < 60:
+        return f"{total} s"
+    minutes = total // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60:02} min" if hours < 24 else f"{hours // 24} d {hours % 24:02} h"
 
 
 @register.simple_tag(takes_context=True)

@@ -14,8 +14,21 @@ from allocation.models import CapitalAccount, Follow
 from core.clock import utc_now
 from dashboard.urls import urlpatterns
 from engine.follows import follow_start
+from execution.models import Order
+from markets.models import Instrument
 
-PAGES = ["portfolio", "portfolio_equity", "traders", "trader_add", "money", "settings"]
+PAGES = [
+    "portfolio",
+    "portfolio_equity",
+    "traders",
+    "trader_add",
+    "orders",
+    "order",
+    "closed",
+    "ledger",
+    "money",
+    "settings",
+]
 POSTS = [
     "follow_pause",
     "follow_resume",
@@ -40,8 +53,31 @@ def follow(portfolio: Portfolio) -> Follow:
 
 
 def _address(name: str, portfolio: Portfolio, follow: Follow) -> str:
-    numbers = [portfolio.pk, follow.pk] if name.startswith("follow_") else [portfolio.pk]
+    numbers = [portfolio.pk]
+    if name.startswith("follow_"):
+        numbers.append(follow.pk)
+    elif name == "order":
+        numbers.append(_order(portfolio).pk)
     return reverse(f"dashboard:{name}", args=numbers)
+
+
+def _order(portfolio: Portfolio) -> Order:
+    """An order of Alice's, made once."""
+    known = Order.objects.filter(portfolio=portfolio).first()
+    return known or Order.objects.create(
+        portfolio=portfolio,
+        instrument=Instrument.objects.get_or_create(code="BTC", defaults={"underlying": "BTC"})[0],
+        underlying="BTC",
+        policy="perp",
+        client_order_id="access-1",
+        venue="paper",
+        side="BUY",
+        quantity=1,
+        limit_price=1,
+        purpose="entry",
+        decision_mark=1,
+        expires_at=utc_now(),
+    )
 
 
 def test_every_address_is_tried_here() -> None:
@@ -106,7 +142,7 @@ def test_forms_need_their_token_against_forgery(alice: Any, portfolio: Portfolio
 
 def test_pages_follow_the_content_policy(page: Client, portfolio: Portfolio, follow: Follow) -> None:
     """SEC-1: no inline style, no inline script except data, no handler attribute on any page."""
-    for name in ["portfolio", "traders", "trader_add", "money", "settings"]:
+    for name in (name for name in PAGES if name != "portfolio_equity"):
         answer = page.get(_address(name, portfolio, follow))
         body = answer.content.decode()
         assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
