@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.models import Portfolio, User
+from accounts.models import AuditEntry, Portfolio, User
 from accounts.services import api_tokens_revoke
 
 admin.site.site_header = "Ensemble"
@@ -182,3 +182,12 @@ class PortfolioAdmin(ReadOnlyAdmin):
     def belongs_to_it(self, portfolio: Portfolio) -> SafeString:
         """Return links to the portfolio's follows, orders and so on."""
         return admin_links(targets=_OF_PORTFOLIO, query=f"portfolio__id__exact={portfolio.pk}")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """Who did or tried what. Nobody can change it, here or in the database."""
+
+    list_display = ("id", "at", "actor_name", "via", "portfolio_id", "action", "outcome", "text")
+    list_filter = ("outcome", "via", "at", "action")
+    search_fields = ("=id", "=portfolio_id", "=command_id", "actor_name", "action", "text")

@@ -19,8 +19,14 @@ _CHOICES: Final[Mapping[str, tuple[str, list[tuple[str, str]]]]] = {
     "policy": ("policy", POLICY_CHOICES),
     "risk_profile": ("risk profile", PROFILE_CHOICES),
     "conflict_rule": ("conflict rule", RULE_CHOICES),
+    "trading_mode": ("trading mode", Portfolio.TradingMode.choices),
 }
-_EDITABLE: Final = frozenset({"name", "auto_rebalance", *_CHOICES})
+_FLAGS: Final = {
+    "auto_rebalance": "Auto-rebalance",
+    "approves_conflicts": "Approval of conflicts",
+    "dry_run": "Dry run",
+}
+_EDITABLE: Final = frozenset({"name", *_FLAGS, *_CHOICES})
 
 
 def portfolio_create(
@@ -54,7 +60,7 @@ def portfolio_create(
 
 
 def portfolio_update(*, portfolio: Portfolio, **fields: Any) -> list[str]:
-    """Change name, policy, risk profile, conflict rule or auto-rebalance; return what really changed.
+    """Change a portfolio's name, one of its choices or one of its switches; return what really changed.
 
     Whether the policy may change now is the caller's to check (``engine.portfolios``): what is open
     cannot be seen from here. World, mode and owner never change through this function.
@@ -92,8 +98,9 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
             if clean[field] not in allowed:
                 raise InputError(f"“{clean[field]}” is no {label}; choose {_either(allowed)}.", field=field)
             clean[field] = str(clean[field])
-    if "auto_rebalance" in clean and not isinstance(clean["auto_rebalance"], bool):
-        raise InputError("Auto-rebalance is either on or off.", field="auto_rebalance")
+    for field, label in _FLAGS.items():
+        if field in clean and not isinstance(clean[field], bool):
+            raise InputError(f"{label} is either on or off.", field=field)
     return clean
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin
-from engine.models import CycleState, Decision
+from engine.models import Command, CycleState, Decision
 
 _WHOSE = ("=portfolio__id", "portfolio__name", "portfolio__owner__email")
 
@@ -29,3 +29,16 @@ class DecisionAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "at")
     list_select_related = ("portfolio", "order")
     search_fields = ("=id", *_WHOSE, "underlying", "text", "reason")
+
+
+@admin.register(Command)
+class CommandAdmin(ReadOnlyAdmin):
+    """What people asked for, and what came of it."""
+
+    list_display = (
+        "id", "portfolio", "kind", "status", "answer", "asked_by", "via", "accepted_at", "finished_at",
+        "attempts",
+    )  # fmt: skip
+    list_filter = ("status", "kind", "via", "accepted_at")
+    list_select_related = ("portfolio", "asked_by")
+    search_fields = ("=id", *_WHOSE, "key", "answer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 from celery import current_app
 from kombu.exceptions import OperationalError
@@ -29,7 +30,12 @@ def sync_later() -> None:
     _send("sync.shards")
 
 
-def _send(task: str, *arguments: int) -> None:
+def command_later(command_id: UUID) -> None:
+    """Ask for a command to be run; a lost message costs a second, since ``commands.sweep`` finds it too."""
+    _send("commands.run", str(command_id))
+
+
+def _send(task: str, *arguments: int | str) -> None:
     try:
         current_app.send_task(task, arguments, expires=MESSAGE_LIFETIME_S)
     except OperationalError as error:

@@ -1,18 +1,20 @@
 """Celery's doors to the engine: each task is thin, safe to run twice, and found again by a sweep if lost.
 
-A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``upkeep.``.
+A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``commands.``,
+``upkeep.``.
 """
 
 from __future__ import annotations
 
 import logging
 from typing import Final
+from uuid import UUID
 
 from celery import shared_task
 from django.conf import settings
 
 from core.clock import SYSTEM_CLOCK, utc_now
-from engine import copy_cycle, order_life, syncing, upkeep
+from engine import commands, copy_cycle, order_life, syncing, upkeep
 
 logger = logging.getLogger(__name__)
 SHARD_LIFETIME_S: Final = 2
@@ -54,6 +56,19 @@ def orders_submit(order_id: int) -> None:
 def orders_work() -> None:
     """Match paper orders, book fills, expire what is too old, send and ask again what was left hanging."""
     order_life.orders_work(now=utc_now(), clock=SYSTEM_CLOCK)
+
+
+@shared_task(name="commands.run")
+def commands_run(command_id: str) -> None:
+    """Carry out one command of a person, or go on with it."""
+    commands.command_run(command_id=UUID(command_id), now=utc_now())
+
+
+@shared_task(name="commands.sweep")
+def commands_sweep() -> None:
+    """Run the commands that nobody is at: their message was lost, they are under way, or a worker died."""
+    for command_id in commands.commands_due(now=utc_now()):
+        commands.command_run(command_id=command_id, now=utc_now())
 
 
 @shared_task(name="upkeep.value")

@@ -225,7 +225,9 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_TIME_LIMIT = 120
 CELERY_TASK_SOFT_TIME_LIMIT = 100
 CELERY_TASK_DEFAULT_QUEUE = "upkeep"
-CELERY_TASK_ROUTES = {f"{queue}.*": {"queue": queue} for queue in ("sync", "plan", "orders", "upkeep")}
+CELERY_TASK_ROUTES = {
+    f"{queue}.*": {"queue": queue} for queue in ("sync", "plan", "orders", "commands", "upkeep")
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from accounts.audit import audit_write
 from accounts.models import Portfolio, User
 from allocation.models import BlockedUnderlying, Follow, FollowLeg, LedgerEntry, Reservation
 from core.clock import utc_now
 from core.ids import client_order_id_new, uuid_new
 from core.types import ConflictRule, Policy
-from engine.models import Decision
+from engine.models import Command, Decision
 from engine.portfolios import portfolio_open
 from execution.models import Fill, Order, OrderEvent, OrderSlice, PaperFill, PaperHolding, PaperOrder
 from markets.models import Instrument, Mark, World
@@ -146,6 +147,14 @@ def decision_make(*, portfolio: Portfolio, follow: Follow | None = None, **field
     return decision
 
 
+def command_make(*, portfolio: Portfolio, key: str = "one", **fields: Any) -> Command:
+    """Return a stored command that nobody has run yet."""
+    values: dict[str, Any] = {"kind": "mode", "data": {"trading_mode": "single"}, "via": "api"}
+    return Command.objects.create(
+        id=uuid_new(), portfolio=portfolio, asked_by=portfolio.owner, key=key, **(values | fields)
+    )
+
+
 def everything_make(*, owner: User) -> Portfolio:
     """Return a portfolio with at least one row in every table of every app."""
     portfolio = portfolio_make(owner=owner)
@@ -218,4 +227,14 @@ def everything_make(*, owner: User) -> Portfolio:
     SyncAttempt.objects.create(trader=trader, due_at=utc_now(), outcome="good")
     QuarantinedRead.objects.create(trader=trader, reason="3 positions vanished", payload={})
     decision_make(portfolio=portfolio, follow=follow, order=order)
+    command = command_make(portfolio=portfolio)
+    audit_write(
+        action="portfolio.mode",
+        outcome="accepted",
+        via="api",
+        actor=owner,
+        portfolio_id=portfolio.pk,
+        command_id=command.pk,
+        now=utc_now(),
+    )
     return portfolio

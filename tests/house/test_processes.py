@@ -158,14 +158,15 @@ def test_ended_process_is_started_again_and_said(tmp_path: Path, capsys: pytest.
 def test_procfile_names_the_process_types_of_this_part() -> None:
     """OPS-3: one list for `make run` and for any other process manager."""
     specs = procfile_specs(log_dir=Path("/logs"), values={"HOST": "127.0.0.1", "PORT": "8000"})
-    assert [spec.name for spec in specs] == ["web", "feed", "worker-sync", "worker-orders", "beat"]
+    names = ["web", "feed", "worker-sync", "worker-orders", "worker-commands", "beat"]
+    assert [spec.name for spec in specs] == names
     queues = {
         part
         for spec in specs
         for before, part in zip(spec.argv, spec.argv[1:], strict=False)
         if before == "-Q"
     }
-    assert queues == {"sync", "orders,plan,upkeep"}
+    assert queues == {"sync", "orders,plan,upkeep", "commands"}
     assert all(spec.argv[0] == sys.executable for spec in specs)
 
 
