@@ -44,7 +44,7 @@ def test_a_new_portfolio_is_on_paper_spot_conservative_and_combines(portfolio: P
         (
             {"risk_profile": "wild"},
             "risk_profile",
-            "“wild” is no risk profile; choose conservative, balanced or aggressive.",
+            "“wild” is no risk profile; choose conservative, balanced, aggressive or own.",
         ),
         (
             {"conflict_rule": "vote"},
