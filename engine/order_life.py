@@ -28,7 +28,7 @@ from execution.orders import (
     orders_to_ask,
     orders_to_submit,
 )
-from execution.venues.paper import paper_match
+from execution.venues.paper_matching import paper_match
 from execution.venues.paper_news import paper_news
 from markets.models import World
 from positions.booking import FillBooked

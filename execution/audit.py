@@ -52,7 +52,8 @@ EXECUTION_CHECKS: Final = (
         JOIN execution_order AS o ON o.client_order_id = paper.client_order_id
         LEFT JOIN execution_fill AS fill ON fill.venue = 'paper' AND fill.venue_fill_id = made.id::text
         WHERE {_OF_PORTFOLIO} AND (
-            (fill.id IS NULL AND made.at < coalesce(%(settled_before)s, 'infinity'::timestamptz))
+            (fill.id IS NULL AND made.told_at IS NULL
+             AND made.at < coalesce(%(settled_before)s, 'infinity'::timestamptz))
             OR (fill.id IS NOT NULL AND (fill.quantity, fill.price, fill.fee, fill.order_id)
                 <> (made.quantity, made.price, made.fee, o.id))
         )

@@ -110,6 +110,7 @@ class Order(models.Model):
                 condition=Q(status__in=["pending", "submitted", "partially_filled", "unknown"]),
                 name="order_open",
             ),
+            models.Index(fields=["finished_at"], name="order_finished"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(quantity__gt=0), name="order_quantity_positive"),
@@ -218,6 +219,9 @@ class PaperOrder(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
     end_reason = models.CharField(max_length=200, blank=True, default="")
     filled_quantity = models.DecimalField(**QUANTITY_DIGITS, default=ZERO)
+    untold_quantity = models.DecimalField(
+        **QUANTITY_DIGITS, default=ZERO, help_text="Executed already, told only later (a fault)."
+    )
     accepted_at = models.DateTimeField(default=utc_now)
     matchable_at = models.DateTimeField(help_text="Accepted plus simulated latency.")
     expires_at = models.DateTimeField()
@@ -244,9 +248,15 @@ class PaperFill(models.Model):
     fee = models.DecimalField(**MONEY_DIGITS)
     world_at = models.DateTimeField()
     at = models.DateTimeField(default=utc_now)
+    told_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it will be told, where a fault holds it back."
+    )
 
     class Meta:
         ordering = ["id"]
+        indexes = [
+            models.Index(fields=["told_at"], condition=Q(told_at__isnull=False), name="paper_fill_untold")
+        ]
 
     def __str__(self) -> str:
         return f"{self.quantity} @ {self.price}"

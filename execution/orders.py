@@ -35,6 +35,7 @@ from execution.models import Order, OrderEvent, OrderSlice
 from execution.venues import venue_get
 from execution.venues.base import Accepted, CancelAnswer, OrderRequest, Refused, Venue
 
+REQUEST_VALID: Final = timedelta(seconds=5)  # a venue refuses what reaches it later than this after the claim
 CLAIM_TIMEOUT: Final = timedelta(
     seconds=10
 )  # far above any venue's answer; after it a claim counts as unanswered
@@ -127,7 +128,7 @@ def order_submit(
     answer: Accepted | Refused | None = None
     detail = ""
     try:
-        answer = (venue or venue_get(name=order.venue)).order_submit(
+        answer = (venue or venue_get(name=order.venue, clock=clock)).order_submit(
             request=order_request(order=order), now=claimed_at
         )
     except RetryLater as error:
@@ -150,6 +151,7 @@ def order_request(*, order: Order) -> OrderRequest:
         quantity=order.quantity,
         limit_price=order.limit_price,
         reduce_only=order.reduce_only,
+        valid_until=min((order.submit_claimed_at or order.created_at) + REQUEST_VALID, order.expires_at),
         expires_at=order.expires_at,
     )
 

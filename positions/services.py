@@ -7,13 +7,14 @@ order's end. Every function may be called again at any time: what is booked is b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from django.db import transaction
 
 from allocation.locks import capital_lock
-from core.decimals import ZERO
+from core.decimals import ZERO, plain
 from execution.domain.orders import ENDED, OrderStatus
 from execution.locks import order_lock
 from execution.models import Fill, Order
@@ -24,6 +25,10 @@ from positions.booking import FillBooked, fill_book
 from positions.domain.status import status_after_order
 from positions.held import held_lock
 from positions.transfers import slices_hand_over, transfers_book
+
+FORGOTTEN_FOR: Final = timedelta(minutes=5)
+FORGOTTEN: Final = "The venue took this order and forgot it; its time is over"
+NEVER_ARRIVED: Final = "It never reached the venue"
 
 __all__ = [
     "OrderNews",
@@ -41,6 +46,7 @@ class OrderNews:
     :param status: of the order afterwards
     :param status_changed: whether that differs from before
     :param fills: booked now
+    :param odd: what the venue reported that cannot be right, in words; no entries until a person has looked
     """
 
     order_id: int
@@ -48,6 +54,7 @@ class OrderNews:
     status: str
     status_changed: bool
     fills: tuple[FillBooked, ...] = ()
+    odd: str = ""
 
     @property
     def ended(self) -> bool:
@@ -91,18 +98,29 @@ def report_book(*, order_id: int, report: VenueOrder | None, now: datetime) -> O
             if fill.venue_fill_id not in known:
                 booked = fill_book(order_id=order_id, fill=fill, now=now)
                 fills += [booked] if booked else []
-    status = _standing_keep(order_id=order_id, report=report, now=now)
+    order = _standing_keep(order_id=order_id, report=report, now=now)
     return OrderNews(
         order_id=order_id,
         portfolio_id=before.portfolio_id,
-        status=status,
-        status_changed=status != before.status,
+        status=order.status,
+        status_changed=order.status != before.status,
         fills=tuple(fills),
+        odd=_odd(before=before, after=order),
     )
 
 
+def _odd(*, before: Order, after: Order) -> str:
+    """Return in words what a report told of an order that cannot be right; empty where nothing did."""
+    name = f"order {after.pk} ({after.side} {plain(after.quantity)} {after.instrument_id})"
+    if after.filled_quantity > max(after.quantity, before.filled_quantity):
+        return f"{after.venue} filled {plain(after.filled_quantity)} of {name}"
+    if after.status != before.status and after.status_reason == FORGOTTEN:
+        return f"{after.venue} took {name} and forgot it; it may have filled what it never told"
+    return ""
+
+
 @transaction.atomic
-def _standing_keep(*, order_id: int, report: VenueOrder | None, now: datetime) -> str:
+def _standing_keep(*, order_id: int, report: VenueOrder | None, now: datetime) -> Order:
     """Bring our status in line with the venue's, once all fills it speaks of are booked."""
     portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
     capital_lock(portfolio_id=portfolio_id)
@@ -115,7 +133,7 @@ def _standing_keep(*, order_id: int, report: VenueOrder | None, now: datetime) -
         order_status_change(order=order, to=target, now=now, detail=detail)
         if order.status not in Order.OPEN_STATUSES:
             _position_settle(order=order, now=now)
-    return order.status
+    return order
 
 
 def _standing(*, order: Order, report: VenueOrder | None, now: datetime) -> tuple[OrderStatus | None, str]:
@@ -141,15 +159,30 @@ def _standing(*, order: Order, report: VenueOrder | None, now: datetime) -> tupl
 
 
 def _standing_unheard(*, order: Order, now: datetime) -> tuple[OrderStatus | None, str]:
-    """The venue does not know the order. It never arrived, if long enough ago and never confirmed before."""
-    if order.status not in Order.OPEN_STATUSES:
-        return None, ""
-    if order.venue_order_id or order.filled_quantity:
-        return OrderStatus.UNKNOWN, "The venue knew this order and does not know it now"
+    """The venue does not know the order: it is UNKNOWN, its capital held, while it might still fill."""
     claimed_at = order.submit_claimed_at
-    if claimed_at is not None and now - claimed_at >= CLAIM_TIMEOUT:
-        return OrderStatus.REJECTED, "It never reached the venue"
+    if order.status not in Order.OPEN_STATUSES or claimed_at is None:
+        return None, ""
+    heard_of = bool(order.venue_order_id or order.filled_quantity)
+    if now >= _given_up_at(order=order, claimed_at=claimed_at, heard_of=heard_of):
+        return (OrderStatus.EXPIRED, FORGOTTEN) if heard_of else (OrderStatus.REJECTED, NEVER_ARRIVED)
+    if heard_of:
+        return OrderStatus.UNKNOWN, "The venue knew this order and does not know it now"
+    if now - claimed_at >= CLAIM_TIMEOUT:
+        return OrderStatus.UNKNOWN, "The venue does not know it; held until its time would be over there"
     return None, ""
+
+
+def _given_up_at(*, order: Order, claimed_at: datetime, heard_of: bool) -> datetime:
+    """Return from when on an order that the venue does not know counts as ended.
+
+    One that opens might be there all the same, and fill, until its own time is over: so long its capital is
+    held. Two that only reduce never take off more than is held, so a lost exit is soon placed anew. Where the
+    venue had taken it, fills that it never told may still turn up for a while.
+    """
+    if order.reduce_only:
+        return (order.expires_at if heard_of else claimed_at) + CLAIM_TIMEOUT
+    return order.expires_at + (FORGOTTEN_FOR if heard_of else CLAIM_TIMEOUT)
 
 
 def _position_settle(*, order: Order, now: datetime) -> None:

@@ -21,6 +21,8 @@ class OrderRequest:
     :param account: whose account at the venue, e.g. "portfolio:7"
     :param world: the market world whose prices it meets
     :param policy: "spot" or "perp", the market it belongs to
+    :param valid_until: wall time after which the venue refuses to take it; so an order that the venue
+        does not know by then never becomes one, and no request that was held up on its way surprises us
     :param expires_at: wall time at which the venue ends what is left, if it can
     """
 
@@ -33,6 +35,7 @@ class OrderRequest:
     quantity: Decimal
     limit_price: Decimal
     reduce_only: bool
+    valid_until: datetime
     expires_at: datetime
 
 
@@ -68,6 +71,21 @@ class VenueOrder:
     filled_quantity: Decimal
     reason: str
     fills: tuple[VenueFill, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """An order that works on an account, as the venue lists it; who sent it, only its client id can tell.
+
+    :param quantity: base units, positive, as it was ordered
+    """
+
+    client_order_id: str
+    venue_order_id: str
+    instrument_code: str
+    side: str
+    quantity: Decimal
+    filled_quantity: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +138,13 @@ class Venue(Protocol):
 
         :raises RetryLater: nothing happened
         :raises UnknownOutcome: it may have been cancelled
+        """
+        ...
+
+    def orders_open(self, *, account: str) -> list[OpenOrder]:
+        """Return the orders that work on an account now, oldest first, whoever sent them.
+
+        :raises RetryLater: no usable answer
         """
         ...
 

@@ -16,7 +16,8 @@ from execution.domain.orders import OrderDraft, SliceDraft, capital_needed
 from execution.models import Order
 from execution.orders import order_create
 from execution.venues.base import VenueFill
-from execution.venues.paper import paper_assumptions, paper_match
+from execution.venues.paper import paper_assumptions
+from execution.venues.paper_matching import paper_match
 from markets.models import Instrument, Mark, World
 from traders.models import Trader
 

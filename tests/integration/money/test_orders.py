@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -77,14 +79,16 @@ def test_no_answer_is_unknown_and_keeps_the_capital(desk: Desk) -> None:
     assert books_audit() == []
 
 
-def test_an_order_that_never_arrived_is_rejected_after_a_while(desk: Desk) -> None:
-    """EXE-3: the venue says it never had it; only after 10 s is that believed."""
+def test_an_order_that_never_arrived_is_held_until_it_could_not_fill_any_more(desk: Desk) -> None:
+    """EXE-3: the venue says it never had it; its capital is held until its 60 s and 10 s more are over."""
     order = buy(desk)
+    held = order.committed
     moody = Moody(submit="dropped")
     assert order_submit(order_id=order.pk, now=desk.now, venue=moody) == "unknown"
-    assert order_sync(order_id=order.pk, now=desk.later(9)).status == "unknown"
+    assert order_sync(order_id=order.pk, now=desk.later(69)).status == "unknown"
+    assert desk.account.committed == held
     news = order_sync(order_id=order.pk, now=desk.later(1))
-    assert (news.status, news.ended) == ("rejected", True)
+    assert (news.status, news.ended, news.odd) == ("rejected", True, "")
     assert (desk.account.free, desk.account.committed) == (10000, 0)
     assert moody.sent == [order.client_order_id], "it is never sent again"
     order.refresh_from_db()
@@ -92,12 +96,27 @@ def test_an_order_that_never_arrived_is_rejected_after_a_while(desk: Desk) -> No
     assert books_audit() == []
 
 
+def test_an_exit_that_never_arrived_is_soon_given_up(desk: Desk) -> None:
+    """EXE-3: 10 s, so that it is placed anew: two that only reduce never take off more than is held."""
+    entry = buy(desk)
+    order_submit(order_id=entry.pk, now=desk.now)
+    matched(desk)
+    order_sync(order_id=entry.pk, now=desk.now)
+    order = desk.order("SELL", "0.01", "99000", reduce_only=True)
+    order_submit(order_id=order.pk, now=desk.now, venue=Moody(submit="dropped"))
+    assert order_sync(order_id=order.pk, now=desk.later(9)).status == "unknown"
+    assert order_sync(order_id=order.pk, now=desk.later(1)).status == "rejected"
+    assert Position.objects.get().quantity == D("0.01")
+
+
 def test_an_order_taken_for_lost_that_arrived_after_all(desk: Desk) -> None:
-    """EXE-3: its late fill is booked from free capital and it lives again."""
+    """EXE-3: a venue that takes it too late all the same: its late fill is booked and it lives again."""
     order = buy(desk)
     order_submit(order_id=order.pk, now=desk.now, venue=Moody(submit="dropped"))
-    order_sync(order_id=order.pk, now=desk.later(10))
-    PaperVenue().order_submit(request=execution.order_request(order=order), now=desk.now)
+    order_sync(order_id=order.pk, now=desk.later(70))
+    request = execution.order_request(order=order)
+    minute = desk.now + timedelta(seconds=60)
+    PaperVenue().order_submit(request=replace(request, valid_until=minute, expires_at=minute), now=desk.now)
     assert matched(desk) == [order.client_order_id]
     news = order_sync(order_id=order.pk, now=desk.now)
     assert (news.status, len(news.fills)) == ("filled", 1)
@@ -124,7 +143,8 @@ def test_a_claimed_order_is_not_sent_twice(desk: Desk) -> None:
     assert moody.sent == []
     assert orders_to_ask(now=desk.later(9)) == []
     assert orders_to_ask(now=desk.later(1)) == [order.pk]
-    assert order_sync(order_id=order.pk, now=desk.now).status == "rejected"
+    assert order_sync(order_id=order.pk, now=desk.now).status == "unknown"
+    assert order_sync(order_id=order.pk, now=desk.later(60)).status == "rejected"
     assert desk.account.free == 10000
 
 
@@ -330,13 +350,20 @@ def test_fills_the_venue_speaks_of_are_waited_for(desk: Desk) -> None:
 
 
 def test_a_venue_that_forgets_a_known_order_frees_nothing(desk: Desk) -> None:
-    """DESIGN 4: capital stays held until the venue has told us."""
+    """DESIGN 4: capital stays held until it cannot fill any more, and then a person is told."""
     order = buy(desk)
     order_submit(order_id=order.pk, now=desk.now)
     held = desk.account.committed
-    assert report_book(order_id=order.pk, report=None, now=desk.later(3600)).status == "unknown"
-    assert report_book(order_id=order.pk, report=None, now=desk.later(3600)).status == "unknown"
+    assert report_book(order_id=order.pk, report=None, now=desk.later(10)).status == "unknown"
+    news = report_book(order_id=order.pk, report=None, now=desk.later(349))
+    assert (news.status, news.odd) == ("unknown", "")
     assert desk.account.committed == held
+    news = report_book(order_id=order.pk, report=None, now=desk.later(1))
+    assert news.status == "expired"
+    told = f"paper took order {order.pk} (BUY 0.01 BTC) and forgot it; it may have filled what it never told"
+    assert news.odd == told
+    assert (desk.account.free, desk.account.committed) == (10000, 0)
+    assert report_book(order_id=order.pk, report=None, now=desk.later(1)).odd == "", "told once"
 
 
 def test_a_spot_sale_of_more_than_is_held_is_told_and_not_booked() -> None:

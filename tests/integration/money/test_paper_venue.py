@@ -12,6 +12,7 @@ from execution.venues import venue_get
 from execution.venues.base import Accepted, CancelAnswer, OrderRequest, Refused, VenueStatus
 from execution.venues.paper import PaperVenue, paper_assumptions
 from tests.integration.money.desk import WORLD, Desk, desk_open
+from tests.replaying import StillClock
 
 pytestmark = pytest.mark.django_db
 VENUE = PaperVenue()
@@ -36,6 +37,7 @@ def request(desk: Desk, side: str, quantity: str, limit: str, **fields: object) 
         "quantity": D(quantity),
         "limit_price": D(limit),
         "reduce_only": False,
+        "valid_until": desk.now + timedelta(seconds=5),
         "expires_at": desk.now + timedelta(seconds=60),
     }
     return OrderRequest(**(values | fields))  # type: ignore[arg-type]
@@ -179,6 +181,26 @@ def test_refusals_are_remembered(desk: Desk) -> None:
     assert VENUE.order_submit(request=unknown, now=desk.now) == Refused("there is no instrument NONE")
 
 
+def test_a_request_that_was_held_up_is_not_taken(desk: Desk) -> None:
+    """EXE-3: the venue refuses what reaches it after the request's time, so "not known" by then is final."""
+    asked = request(desk, "BUY", "0.01", "100100")
+    arriving = StillClock(desk.now + timedelta(seconds=7))
+    answer = PaperVenue(clock=arriving).order_submit(request=asked, now=desk.now)
+    assert answer == Refused("it arrived 2.0 s after it could be taken")
+    assert VENUE.orders_open(account=asked.account) == []
+
+
+def test_it_lists_what_works_on_an_account(desk: Desk) -> None:
+    """EXE-6: by account, with what is filled; ended orders are left out."""
+    ended, working = send(desk, "BUY", "0.01", "100100"), send(desk, "BUY", "0.15", "100100")
+    VENUE.order_cancel(client_order_id=ended, now=desk.now)
+    tick(desk)
+    (order,) = VENUE.orders_open(account=f"portfolio:{desk.pk}")
+    assert (order.client_order_id, order.instrument_code, order.side) == (working, "BTC", "BUY")
+    assert (order.quantity, order.filled_quantity) == (D("0.15"), D("0.09999"))
+    assert VENUE.orders_open(account="portfolio:0") == []
+
+
 def test_orders_of_other_worlds_are_left_alone(desk: Desk) -> None:
     """SPEC Worlds: marks of one world never fill orders of another."""
     send(desk, "BUY", "0.01", "100100", world="live")
@@ -199,7 +221,7 @@ def test_time_over_is_time_over(desk: Desk) -> None:
 
 def test_many_orders_are_matched_in_batches(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """EXE-5: more open orders than one batch holds."""
-    monkeypatch.setattr("execution.venues.paper.BATCH_SIZE", 3)
+    monkeypatch.setattr("execution.venues.paper_matching.BATCH_SIZE", 3)
     sent = [send(desk, "BUY", "0.001", "100100") for _ in range(8)]
     assert tick(desk) == sent
     assert held(desk) == {"BTC": D("0.008")}

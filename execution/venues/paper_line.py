@@ -1,0 +1,124 @@
+"""The line to the paper venue: the venue itself, and what it was told to do wrong (``paper_faults``)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from core.clock import Clock
+from core.errors import RetryLater, UnknownOutcome
+from execution.models import PaperFault
+from execution.venues.base import (
+    Accepted,
+    CancelAnswer,
+    OpenOrder,
+    OrderRequest,
+    Refused,
+    VenueFill,
+    VenueOrder,
+)
+from execution.venues.paper import PaperVenue
+from execution.venues.paper_faults import Fault, fault_take
+
+Operation = PaperFault.Operation
+Kind = PaperFault.Kind
+FORGOTTEN_ID: Final = "forgotten"
+
+
+class PaperLine:
+    """The paper exchange as the order services reach it."""
+
+    name: Final = "paper"
+
+    def __init__(self, *, clock: Clock | None = None, wait: Callable[[float], None] = time.sleep) -> None:
+        """Prepare to reach it.
+
+        :param clock: tells when a request arrives; without one it arrives when it is sent
+        :param wait: passes the seconds of a fault that answers late
+        """
+        self._venue = PaperVenue(clock=clock)
+        self._wait = wait
+
+    def order_submit(self, *, request: OrderRequest, now: datetime) -> Accepted | Refused:
+        """Send an order."""
+        fault = self._fault(Operation.SUBMIT, account=request.account)
+        if fault is None:
+            return self._venue.order_submit(request=request, now=now)
+        if fault.kind == Kind.FORGET:
+            return Accepted(venue_order_id=FORGOTTEN_ID)
+        if fault.kind == Kind.REFUSE:
+            return self._venue.order_refuse(request=request, now=now, why="Told to refuse it")
+        answer = self._venue.order_submit(request=request, now=now)
+        self._after(fault)
+        return answer
+
+    def order_fetch(self, *, client_order_id: str) -> VenueOrder | None:
+        """Ask about an order."""
+        fault = self._fault(Operation.FETCH, client_order_id=client_order_id)
+        if fault is not None and fault.kind == Kind.FORGET:
+            return None
+        order = self._venue.order_fetch(client_order_id=client_order_id)
+        self._after(fault)
+        if order is not None and fault is not None and fault.kind == Kind.REPEAT:
+            return _fills_repeated(order)
+        return order
+
+    def order_cancel(self, *, client_order_id: str, now: datetime) -> CancelAnswer:
+        """Ask for the end of an order."""
+        fault = self._fault(Operation.CANCEL, client_order_id=client_order_id)
+        if fault is not None and fault.kind == Kind.FORGET:
+            return CancelAnswer.NOT_KNOWN
+        answer = self._venue.order_cancel(client_order_id=client_order_id, now=now)
+        self._after(fault)
+        return answer
+
+    def orders_open(self, *, account: str) -> list[OpenOrder]:
+        """Ask what works on an account."""
+        fault = self._fault(Operation.FETCH, account=account)
+        if fault is not None and fault.kind == Kind.FORGET:
+            return []
+        orders = self._venue.orders_open(account=account)
+        self._after(fault)
+        return orders
+
+    def fills_since(self, *, account: str, since: datetime) -> list[VenueFill]:
+        """Ask for an account's fills."""
+        fault = self._fault(Operation.FETCH, account=account)
+        if fault is not None and fault.kind == Kind.FORGET:
+            return []
+        fills = self._venue.fills_since(account=account, since=since)
+        self._after(fault)
+        return fills * 2 if fault is not None and fault.kind == Kind.REPEAT else fills
+
+    def _fault(self, operation: Operation, *, account: str = "", client_order_id: str = "") -> Fault | None:
+        """Take the fault of a call, and end the call here where nothing is to happen at the venue.
+
+        :raises RetryLater: the venue is away
+        :raises UnknownOutcome: the request is lost
+        """
+        fault = fault_take(operation=operation.value, account=account, client_order_id=client_order_id)
+        if fault is not None and fault.kind == Kind.UNAVAILABLE:
+            raise RetryLater("The venue is away (503)")
+        if fault is not None and fault.kind == Kind.TIMEOUT_BEFORE:
+            raise UnknownOutcome("No answer in 5 s")
+        return fault
+
+    def _after(self, fault: Fault | None) -> None:
+        """Lose the answer to what was done, or hold it back."""
+        if fault is not None and fault.kind == Kind.TIMEOUT_AFTER:
+            raise UnknownOutcome("No answer in 5 s")
+        if fault is not None and fault.kind == Kind.LATE:
+            self._wait(fault.delay_s)
+
+
+def _fills_repeated(order: VenueOrder) -> VenueOrder:
+    return VenueOrder(
+        client_order_id=order.client_order_id,
+        venue_order_id=order.venue_order_id,
+        status=order.status,
+        filled_quantity=order.filled_quantity,
+        reason=order.reason,
+        fills=tuple(fill for fill in order.fills for _ in range(2)),
+    )
