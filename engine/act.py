@@ -22,7 +22,7 @@ from allocation.reservations import capital_reserve
 from core.decimals import ZERO, plain
 from core.ids import fingerprint
 from engine.decisions import DecisionNote, decisions_store
-from engine.domain.plan_types import CopyPlan, OrderIntent, ResolvedConflict
+from engine.domain.plan_types import CopyPlan, Decision, OrderIntent, ResolvedConflict
 from engine.gather import Gathered
 from engine.models import CycleState
 from engine.publishing import portfolio_changed
@@ -164,6 +164,7 @@ def _reserve(intent: OrderIntent, gathered: Gathered) -> Reservation | None:
         instrument_code=intent.code,
         now=gathered.now,
         timeout_s=settings.RESERVATION_TIMEOUT_SECONDS,
+        priority=intent.priority,
     )
 
 
@@ -182,6 +183,7 @@ def _draft(intent: OrderIntent, gathered: Gathered) -> OrderDraft:
         reason=intent.reason,
         decision_mark=intent.decision_mark,
         lifetime_s=ORDER_LIFETIME_S,
+        score=intent.score,
         slices=tuple(SliceDraft(follow_id=part.follow_id, quantity=part.quantity) for part in intent.slices),
     )
 
@@ -268,13 +270,21 @@ def _decisions_store(plan: CopyPlan, gathered: Gathered) -> None:
                 text=decision.text,
                 reason=decision.reason,
                 follow_ids=decision.follow_ids,
-                data={"before": plain(decision.before), "after": plain(decision.after)},
+                data=_numbers(decision),
                 fingerprint=decision.fingerprint,
             )
             for decision in plan.decisions
         ],
         gathered,
     )
+
+
+def _numbers(decision: Decision) -> dict[str, str]:
+    """Return the numbers behind a decision; an entry's with its score and how that came about."""
+    numbers = {"before": plain(decision.before), "after": plain(decision.after)}
+    if decision.score is None:
+        return numbers
+    return {**numbers, "score": plain(decision.score), "ranked_by": decision.score_text}
 
 
 def _notes_store(notes: list[DecisionNote], gathered: Gathered) -> None:

@@ -33,6 +33,7 @@ from engine.domain.copy_types import (
     Market,
     WorkingOrder,
 )
+from engine.evidence import past_read, pulses_read
 from engine.models import CycleState
 from execution.models import Order
 from execution.venues.paper import paper_assumptions
@@ -90,6 +91,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
     views = [_follow_view(follow, legs, basis, marks, clock) for follow in follows]
     limits = PROFILES[portfolio.risk_profile]
     policy = Policy(portfolio.policy)
+    tradable = _markets(instruments, marks, positions)
     inputs = CopyInputs(
         policy=policy,
         rule=ConflictRule(portfolio.conflict_rule),
@@ -98,7 +100,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         free_capital=account.free,
         follows=tuple(view.follow_input for view in views),
         holdings=_holdings(positions, _open_orders(portfolio)),
-        markets=_markets(instruments, marks, positions),
+        markets=tradable,
         overrides={
             o.underlying: ConflictRule(o.rule) for o in ConflictOverride.objects.filter(portfolio=portfolio)
         },
@@ -112,6 +114,8 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         entries_blocked=_entries_blocked(portfolio, account),
         forced=_forced(cycle, positions, views),
         world_ended=clock.ended(now),
+        pulses=pulses_read(world=world, markets=tradable, underlyings=_followed(views), now=now),
+        past=past_read(portfolio_id=portfolio.pk, follows=follows),
     )
     return Gathered(
         portfolio=portfolio,
@@ -337,7 +341,10 @@ def _forced(
     cycle: CycleState, positions: Mapping[str, Position], views: Iterable[_FollowView]
 ) -> frozenset[str]:
     """Return the underlyings to place anew though no trader moved."""
-    if not cycle.forced_all:
-        return frozenset()
+    return _followed(views).union(positions) if cycle.forced_all else frozenset()
+
+
+def _followed(views: Iterable[_FollowView]) -> frozenset[str]:
+    """Return the underlyings that any trader has open."""
     books = [view.follow_input.book for view in views if view.follow_input.book]
-    return frozenset(positions).union(*(book.legs for book in books))
+    return frozenset().union(*(book.legs for book in books))

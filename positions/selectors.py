@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from django.db.models import Count, F, Q, Sum
+from django.db.models.functions import Abs
 
 from core.decimals import ZERO
-from positions.models import Position, PositionSlice
+from positions.models import Position, PositionSlice, SliceEntry
+
+PAST_SLICES: Final = 500
+_TRADED: Final = (SliceEntry.Kind.FILL, SliceEntry.Kind.TRANSFER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,47 @@ class WinCount:
 
     won: int = 0
     closed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PastResult:
+    """How the closed slices of one trader in one underlying ended.
+
+    :param mean_return: net P&L ÷ the mean of what went in and came out, a fraction, averaged over ``closed``
+    """
+
+    closed: int
+    won: int
+    mean_return: float
+
+
+def past_results(*, portfolio_id: int) -> dict[tuple[int, str], PastResult]:
+    """Return results by trader and underlying, of a portfolio's newest 500 slices that are closed.
+
+    Slices that were handed over are left out: they did not end by a decision of their trader's.
+    """
+    closed = (
+        PositionSlice.objects.filter(position__portfolio_id=portfolio_id, follow__isnull=False, quantity=0)
+        .annotate(
+            turnover=Sum(Abs("entries__notional"), filter=Q(entries__kind__in=_TRADED)),
+            handed=Count("entries", filter=Q(entries__kind=SliceEntry.Kind.HANDOVER)),
+        )
+        .filter(turnover__gt=0, handed=0)
+        .order_by("-pk")
+        .values_list(
+            "follow__trader_id",
+            "position__underlying",
+            F("realized_pnl") - F("fees") + F("funding"),
+            "turnover",
+        )
+    )
+    returns: dict[tuple[int, str], list[float]] = {}
+    for trader_id, underlying, net, turnover in closed[:PAST_SLICES]:
+        returns.setdefault((trader_id, underlying), []).append(float(2 * net / turnover))
+    return {
+        key: PastResult(len(found), sum(value > 0 for value in found), sum(found) / len(found))
+        for key, found in returns.items()
+    }
 
 
 def win_count(*, portfolio_id: int) -> WinCount:

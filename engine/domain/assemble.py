@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
 
 from allocation.domain.limits import reason_of
+from core.decimals import ZERO
 from core.types import OrderSide
 from engine.domain import reasons
 from engine.domain.copy_types import CopyInputs
@@ -22,7 +25,10 @@ from engine.domain.plan_types import (
     OrderIntent,
     TransferIntent,
 )
+from engine.domain.scoring import Priority, rank_key
 from engine.domain.standing import conflict_standing
+
+_HOLDS_UP: Final = (Verdict.WAIT, Verdict.CANCEL, Verdict.UNFUNDED, Verdict.QUEUED)
 
 
 def plan_assemble(*, scene: Scene, cases: list[Case], inputs: CopyInputs) -> CopyPlan:
@@ -92,11 +98,14 @@ def _transfers(case: Case) -> list[TransferIntent]:
 
 
 def _orders(cases: list[Case], why: Mapping[str, str]) -> tuple[OrderIntent, ...]:
-    """Return the orders: those that reduce first, then by notional, then by name."""
+    """Return the orders: those that reduce first, then in rank order."""
     orders = [order for case in cases if (order := _order(case, why)) is not None]
-    return tuple(
-        sorted(orders, key=lambda o: (not o.reduce_only, -o.quantity * o.decision_mark, o.underlying))
-    )
+    return tuple(sorted(orders, key=lambda order: (not order.reduce_only, _rank(order))))
+
+
+def _rank(order: OrderIntent) -> tuple[Decimal, Decimal, str]:
+    score = ZERO if order.score is None else order.score
+    return rank_key(score=score, notional=order.quantity * order.decision_mark, underlying=order.underlying)
 
 
 def _order(case: Case, why: Mapping[str, str]) -> OrderIntent | None:
@@ -104,6 +113,7 @@ def _order(case: Case, why: Mapping[str, str]) -> OrderIntent | None:
     if market is None or placement.purpose is None or placement.quantity == 0:
         return None
     buys = placement.quantity > 0
+    rank = None if placement.purpose.reduces else case.rank
     return OrderIntent(
         underlying=case.net.underlying,
         code=market.instrument.code,
@@ -115,6 +125,8 @@ def _order(case: Case, why: Mapping[str, str]) -> OrderIntent | None:
         reduce_only=placement.purpose.reduces,
         slices=case.settlement.slices,
         capital_needed=placement.capital_needed,
+        score=rank.score if rank else None,
+        priority=rank.priority if rank else Priority.CRITICAL,
         reason=reasons.clip(why.get(case.net.underlying, ""), reasons.MAX_ORDER_REASON),
     )
 
@@ -142,6 +154,4 @@ def _rescaling_waits(case: Case) -> bool:
     """Tell whether an order, missing capital or a stale price keeps a position from its new scale."""
     net, verdict = case.net, case.placement.verdict
     stale = net.market is None or (net.market.stale and any(net.barred_leg(leg) for leg in net.legs))
-    return (
-        stale or verdict in (Verdict.WAIT, Verdict.CANCEL, Verdict.UNFUNDED) or case.placement.cut_by_capital
-    )
+    return stale or verdict in _HOLDS_UP or case.placement.cut_by_capital

@@ -1,6 +1,6 @@
 """The copy decision, from what was gathered to what is to be done; pure, so a backtest runs the same.
 
-    scene ──► conflicts ──► limits ──► placement ──► funding ──► slices, decisions
+    scene ──► conflicts ──► limits ──► placement ──► rank, funding ──► slices, decisions
 
 Each stage is a file of its own; this one strings them together. Same inputs, same plan: the order
 in which follows, holdings and markets are given makes no difference.
@@ -17,6 +17,8 @@ from engine.domain.nets import Net, nets_limit
 from engine.domain.outcomes import Case
 from engine.domain.placement import Cause, Placement, Verdict, placement_decide
 from engine.domain.plan_types import CopyPlan
+from engine.domain.ranking import entries_rank
+from engine.domain.scoring import CandidateScore
 from engine.domain.settle import net_settle
 from positions.domain.conflicts import Wish, conflicts_resolve
 
@@ -31,14 +33,18 @@ def copy_plan(*, inputs: CopyInputs) -> CopyPlan:
         wishes=_wishes(scene), rule=inputs.rule, policy=inputs.policy, overrides=inputs.overrides
     )
     nets = nets_limit(inputs=inputs, legs=scene.legs, resolutions=resolutions)
+    wanted = {underlying: _placement(net, inputs) for underlying, net in nets.items()}
+    ranks = entries_rank(nets=nets, placements=wanted, inputs=inputs)
     placements = entries_fund(
-        placements={underlying: _placement(net, inputs) for underlying, net in nets.items()},
+        placements=wanted,
+        scores=ranks,
+        turns=inputs.entries_at_once - sum(len(holding.opening) for holding in inputs.holdings.values()),
         markets=inputs.markets,
         free_capital=inputs.free_capital,
         margin_rate=inputs.margin_rate,
         fee_rate=inputs.fee_rate,
     )
-    cases = [_case(net, placements[underlying], inputs) for underlying, net in nets.items()]
+    cases = [_case(net, placements[u], ranks.get(u), inputs) for u, net in nets.items()]
     return plan_assemble(scene=scene, cases=cases, inputs=inputs)
 
 
@@ -108,7 +114,14 @@ def _unfinished(net: Net) -> bool:
     return missing * net.market.mark >= net.market.instrument.min_notional
 
 
-def _case(net: Net, placement: Placement, inputs: CopyInputs) -> Case:
+def _case(net: Net, placement: Placement, rank: CandidateScore | None, inputs: CopyInputs) -> Case:
     forced = net.underlying in inputs.forced
     settlement = net_settle(net=net, placement=placement, forced=forced)
-    return Case(net=net, placement=placement, settlement=settlement, policy=inputs.policy, forced=forced)
+    return Case(
+        net=net,
+        placement=placement,
+        settlement=settlement,
+        policy=inputs.policy,
+        forced=forced,
+        rank=rank,
+    )

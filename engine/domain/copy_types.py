@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from allocation.domain.books import TraderBook
 from allocation.domain.drift import DRIFT_THRESHOLD
@@ -20,7 +21,10 @@ from core.decimals import ONE, ZERO
 from core.errors import BooksDiffer
 from core.instruments import Instrument
 from core.types import ConflictRule, OrderSide, Policy
+from engine.domain.scoring import MarketPulse, PastResults
 from positions.domain.netting import FollowId
+
+ENTRIES_AT_ONCE: Final = 5
 
 
 class FollowState(StrEnum):
@@ -146,6 +150,9 @@ class CopyInputs:
     :param entries_blocked: why nothing at all may be opened (halted, reducing); empty when it may
     :param forced: underlyings to place anew though no trader moved: a follow, rule, profile or
         override changed
+    :param pulses: what is known of each underlying's market beside its mark
+    :param past: what closed slices brought, by follow and underlying
+    :param entries_at_once: how many orders that open may work at the same time
     :param world_ended: the recording is over, so everything is closed
     """
 
@@ -165,4 +172,7 @@ class CopyInputs:
     blocked: frozenset[str] = frozenset()
     entries_blocked: str = ""
     forced: frozenset[str] = frozenset()
+    pulses: Mapping[str, MarketPulse] = field(default_factory=dict)
+    past: Mapping[tuple[int, str], PastResults] = field(default_factory=dict)
+    entries_at_once: int = ENTRIES_AT_ONCE
     world_ended: bool = False

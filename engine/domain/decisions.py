@@ -75,6 +75,8 @@ def _decision(
         fingerprint=fingerprint(kind, *_settings(case, inputs), *_basis(outcomes)),
         before=net.holding.quantity,
         after=net.holding.quantity + case.placement.quantity,
+        score=case.rank.score if case.rank else None,
+        score_text=case.rank.text if case.rank else "",
     )
 
 

@@ -16,6 +16,7 @@ from engine.domain.legs import Leg
 from engine.domain.nets import Net
 from engine.domain.placement import Cause, Placement, Verdict
 from engine.domain.plan_types import DecisionKind
+from engine.domain.scoring import CandidateScore
 from engine.domain.settle import Settlement
 
 
@@ -28,6 +29,7 @@ class Case:
     settlement: Settlement
     policy: Policy
     forced: bool
+    rank: CandidateScore | None = None  # of an entry that is placed or has to wait its turn
 
     @property
     def crossed(self) -> Decimal:
@@ -80,6 +82,10 @@ def _waiting(legs: Sequence[Leg], case: Case) -> str:
     return f"{reasons.names(legs)}: an order in {case.net.underlying} is working; the rest follows after it."
 
 
+def _queued(legs: Sequence[Leg], case: Case) -> str:
+    return reasons.queued(legs, case.net, case.placement, case.rank)
+
+
 def _unpriced(legs: Sequence[Leg], case: Case) -> str:
     return f"{reasons.names(legs)} moved in {case.net.underlying}, which has no market or no price here."
 
@@ -111,6 +117,7 @@ CUT: Final = Outcome(_K.CAPPED, "Capped {}", lambda legs, c: reasons.capital_cut
 UNFUNDED: Final = Outcome(
     _K.DELAYED, "Waiting for capital for {}", lambda legs, c: reasons.capital_cut(legs, c.net, c.placement)
 )
+QUEUED: Final = Outcome(_K.DELAYED, "Waiting its turn: {}", _queued)
 BARRED: Final = Outcome(_K.REFUSED, "Refused {}", _barred)
 STALE: Final = Outcome(_K.DELAYED, "Waiting for a fresh price of {}", _barred)
 HELD_BACK: Final = Outcome(_K.DELAYED, "Waiting to reduce {}", _held_back)
@@ -126,6 +133,7 @@ _BY_VERDICT: Final[Mapping[Verdict, Outcome]] = {
     Verdict.WAIT: WAITING,
     Verdict.CANCEL: CANCELLED,
     Verdict.UNFUNDED: UNFUNDED,
+    Verdict.QUEUED: QUEUED,
 }
 
 

@@ -47,6 +47,7 @@ class Verdict(StrEnum):
     WITHIN = "within"  # within the drift threshold
     RECOMMEND = "recommend"  # beyond it, and the portfolio does not rebalance by itself
     UNFUNDED = "unfunded"  # no free capital for it
+    QUEUED = "queued"  # as many entries as may work at once do; it goes when one of them ends
     UNPRICED = "unpriced"  # the venue does not trade it or has no price
 
 
@@ -69,6 +70,11 @@ class Placement:
     flips: bool = False
     capital_needed: Decimal = ZERO
     cancels: tuple[WorkingOrder, ...] = ()
+
+    @property
+    def enters(self) -> bool:
+        """Tell whether an order is placed that opens or enlarges."""
+        return self.quantity != 0 and self.purpose is not None and not self.purpose.reduces
 
     @property
     def cut_by_capital(self) -> bool:
@@ -94,7 +100,7 @@ def placement_decide(
     :param drift_threshold: fraction of the target below which drift is left alone
     """
     expected = held + sum((order.signed for order in working), ZERO)
-    quantity, purpose, flips = _step_toward(target, expected, market.instrument)
+    quantity, purpose, flips = step_toward(target=target, expected=expected, instrument=market.instrument)
     verdict = _judge(
         quantity=quantity,
         purpose=purpose,
@@ -141,8 +147,8 @@ def limit_price(*, side_up: bool, purpose: Purpose, market: Market) -> Decimal:
     return max(rounded, ONE.scaleb(-market.instrument.price_places))
 
 
-def _step_toward(
-    target: Decimal, expected: Decimal, instrument: Instrument
+def step_toward(
+    *, target: Decimal, expected: Decimal, instrument: Instrument
 ) -> tuple[Decimal, Purpose | None, bool]:
     """Return the signed order quantity toward the target, its purpose, and whether it begins a flip."""
     if target == expected:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from core.decimals import ZERO
 from core.types import ConflictRule, OrderSide, PositionSide
 from engine.domain.copy_types import LegMemory
+from engine.domain.scoring import Priority
 from positions.domain.conflicts import ConflictKind
 from positions.domain.netting import FollowId, SliceDelta
 
@@ -91,6 +92,8 @@ class OrderIntent:
 
     :param slices: signed changes per follow; Σ = ± quantity
     :param capital_needed: margin or cost at the limit, and the fee, rounded up; 0 where it only reduces
+    :param score: rank among the entries, 0 to 1; None where it only reduces
+    :param priority: whose capital is granted first
     """
 
     underlying: str
@@ -104,6 +107,8 @@ class OrderIntent:
     slices: tuple[SliceDelta, ...]
     capital_needed: Decimal
     reason: str
+    score: Decimal | None = None
+    priority: Priority = Priority.CRITICAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,7 @@ class Decision:
     :param underlying: empty where it concerns traders as a whole
     :param before: the position's quantity now
     :param after: the quantity once what was decided has filled
+    :param score: of the entry it decides on, with ``score_text`` as its explanation
     """
 
     kind: DecisionKind
@@ -153,6 +159,8 @@ class Decision:
     fingerprint: str
     before: Decimal = ZERO
     after: Decimal = ZERO
+    score: Decimal | None = None
+    score_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +196,7 @@ class CopyPlan:
     """All that follows from one set of inputs.
 
     :param weights: share per follow; follows that are paused or leaving have none
-    :param orders: those that reduce first, then entries by size
+    :param orders: those that reduce first, then entries in rank order
     :param decided_bases: basis to store per follow as decided on
     :param conflicts: every conflict that stands now; what is not among them has ended
     """

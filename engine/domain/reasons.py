@@ -12,6 +12,7 @@ from core.types import OrderSide
 from engine.domain.legs import Leg
 from engine.domain.nets import Net
 from engine.domain.placement import Placement, limit_price
+from engine.domain.scoring import CandidateScore
 
 MAX_REASON: Final = 400
 MAX_TEXT: Final = 200
@@ -108,6 +109,16 @@ def capital_cut(legs: Sequence[Leg], net: Net, placement: Placement) -> str:
     sent = dollars(abs(placement.quantity) * mark)
     return (
         f"Capped at {sent} by free capital: {names(legs)} wanted {wanted}; the rest follows when it is there."
+    )
+
+
+def queued(legs: Sequence[Leg], net: Net, placement: Placement, rank: CandidateScore | None) -> str:
+    """Say that as many entries as may work at once do, and how this one ranks."""
+    mark = net.market.mark if net.market else ZERO
+    score = f" It ranks with {rank.score} ({rank.text})." if rank else ""
+    return (
+        f"{names(legs)} wants {dollars(abs(placement.wanted) * mark)} more of {net.underlying}: as many "
+        f"entries as may work at once do; it goes when one of them ends.{score}"
     )
 
 

@@ -27,8 +27,8 @@ from positions.domain.netting import (
 )
 
 SETTLED_WITHIN: Final = Decimal("0.10")  # a slice this near its target after crossing has been copied (CON-5)
-_UNSENT: Final = (Verdict.SMALL, Verdict.ON_TARGET, Verdict.UNFUNDED)
-_UNDER_WAY: Final = (Verdict.WORKING, Verdict.WAIT, Verdict.CANCEL, Verdict.UNFUNDED)
+_UNSENT: Final = (Verdict.SMALL, Verdict.ON_TARGET, Verdict.UNFUNDED, Verdict.QUEUED)
+_UNDER_WAY: Final = (Verdict.WORKING, Verdict.WAIT, Verdict.CANCEL, Verdict.UNFUNDED, Verdict.QUEUED)
 
 
 @dataclass(frozen=True, slots=True)

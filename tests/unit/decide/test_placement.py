@@ -14,6 +14,7 @@ from engine.domain.copy_types import Market, WorkingOrder
 from engine.domain.funding import entries_fund
 from engine.domain.placement import Cause, Placement, Verdict, limit_price, placement_decide
 from engine.domain.plan_types import Purpose
+from engine.domain.scoring import CandidateScore, Priority
 
 D = Decimal
 ETH = Market(Instrument("ETH", "ETH", D(1), D("0.01"), price_places=2), mark=D(3000))
@@ -206,18 +207,61 @@ def entry(quantity: str, purpose: Purpose = Purpose.ENTRY) -> Placement:
     return Placement(Verdict.PLACE, Cause.TRADER, quantity=D(quantity), wanted=D(quantity), purpose=purpose)
 
 
-def fund(free: str, *, rate: str = "1", **placements: Placement) -> dict[str, Placement]:
-    markets = dict.fromkeys(placements, ETH)
+def scored(score: str) -> CandidateScore:
+    return CandidateScore(D(score), Priority.MEDIUM, {}, "as told")
+
+
+def fund(
+    free: str,
+    *,
+    rate: str = "1",
+    scores: dict[str, str] | None = None,
+    turns: int = 5,
+    **placements: Placement,
+) -> dict[str, Placement]:
     return entries_fund(
         placements=placements,
-        markets=markets,
+        scores={name: scored((scores or {}).get(name, "0.5")) for name in placements},
+        markets=dict.fromkeys(placements, ETH),
+        turns=turns,
         free_capital=D(free),
         margin_rate=D(rate),
         fee_rate=D("0.0005"),
     )
 
 
-def test_the_largest_entry_is_funded_first_and_the_next_is_cut() -> None:
+def test_the_better_ranked_entry_is_funded_first() -> None:
+    """EXE-2, CAP-1: what ranks higher gets the capital, however large the other is."""
+    scores = {"GOOD": "0.61", "LARGE": "0.60"}
+    funded = fund("7009.003", scores=scores, GOOD=entry("1"), LARGE=entry("2"))
+    assert (funded["GOOD"].quantity, funded["GOOD"].capital_needed) == (D(1), D("3004.50150002"))
+    assert (funded["LARGE"].quantity, funded["LARGE"].cut_by_capital) == (D("1.33"), True)
+
+
+def test_entries_beyond_their_turns_are_queued_in_rank_order() -> None:
+    """EXE-1: two may go; the third best waits, though capital is there, and exits take no turn."""
+    scores = {"A": "0.3", "B": "0.9", "C": "0.5"}
+    placements = {name: entry("1") for name in scores} | {"EXIT": entry("-1", Purpose.CLOSE)}
+    funded = fund("100000", scores=scores, turns=2, **placements)
+    assert [(name, p.verdict, p.quantity) for name, p in funded.items()] == [
+        ("A", Verdict.QUEUED, D(0)),
+        ("B", Verdict.PLACE, D(1)),
+        ("C", Verdict.PLACE, D(1)),
+        ("EXIT", Verdict.PLACE, D(-1)),
+    ]
+    assert funded["A"].capital_needed == 0
+
+
+def test_an_entry_without_capital_takes_no_turn() -> None:
+    """EXE-1: the worse ranked one below it goes instead, if it fits."""
+    big = replace(entry("1"), quantity=D("0.001"))  # below the venue's minimum
+    funded = fund("100000", scores={"A": "0.9", "B": "0.1"}, turns=1, A=big, B=entry("1"))
+    assert (funded["A"].verdict, funded["B"].verdict) == (Verdict.PLACE, Verdict.QUEUED)
+    poor = fund("3", scores={"A": "0.9", "B": "0.1"}, turns=1, A=entry("1"), B=entry("1"))
+    assert [p.verdict for p in poor.values()] == [Verdict.UNFUNDED, Verdict.UNFUNDED]
+
+
+def test_the_largest_of_equal_rank_is_funded_first_and_the_next_is_cut() -> None:
     """CAP-1: 2 ETH cost 2 · 3,003 · 1.0005 = 6,009.003; 1,000 are left for 0.33 of the other."""
     funded = fund("7009.003", SMALL=entry("1"), LARGE=entry("2"))
     assert (funded["LARGE"].quantity, funded["LARGE"].capital_needed) == (D(2), D("6009.00300002"))
@@ -249,7 +293,9 @@ def test_an_entry_cut_below_what_the_venue_takes_waits() -> None:
     for quantity, verdict in (("-100", Verdict.UNFUNDED), ("100", Verdict.PLACE)):
         funded = entries_fund(
             placements={"COIN": entry(quantity)},
+            scores={"COIN": scored("0.5")},
             markets={"COIN": coin},
+            turns=5,
             free_capital=D("10.0201") if quantity == "-100" else D("10.03"),
             margin_rate=D(1),
             fee_rate=D("0.0005"),

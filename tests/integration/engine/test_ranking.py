@@ -1,0 +1,108 @@
+"""What entries are ranked by, read from books and recorded prices, and where the rank goes (EXE-2)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from allocation.models import Follow, Reservation
+from engine.evidence import past_read
+from engine.models import Decision
+from execution.models import Order
+from execution.orders import order_submit
+from positions.selectors import past_results
+from positions.services import order_sync
+from positions.transfers import slices_hand_over
+from tests.integration.money.desk import Desk, desk_open
+from tests.replaying import ReplayDriver
+
+pytestmark = pytest.mark.django_db
+D = Decimal
+GROK, QWEN = "grok-4", "qwen3-max"
+
+
+@pytest.fixture
+def desk() -> Desk:
+    opened = desk_open(policy="perp", cash="100000")
+    opened.mark("100")
+    return opened
+
+
+def trade(desk: Desk, side: str, price: str, *, slices: dict[int | None, str], **more: Any) -> None:
+    """Send one order for these slices and let it fill in full at about ``price``."""
+    desk.mark(price)
+    quantity = str(abs(sum(D(part) for part in slices.values())))
+    limit = str(D(price) * (D("1.01") if side == "BUY" else D("0.99")))
+    order = desk.order(side, quantity, limit, slices=slices, **more)
+    order_submit(order_id=order.pk, now=desk.now)
+    desk.later(1)
+    desk.mark(price)
+    desk.match()
+    assert order_sync(order_id=order.pk, now=desk.now).status == "filled"
+
+
+def test_past_results_are_those_of_closed_slices(desk: Desk) -> None:
+    """EXE-2: T1 bought 1 and T2 bought 3; T1 is out at 110, T2 still holds."""
+    one, two = (follow.pk for follow in desk.follows)
+    trade(desk, "BUY", "100", slices={one: "1", two: "3"})
+    assert past_results(portfolio_id=desk.pk) == {}
+    trade(desk, "SELL", "110", slices={one: "-1"}, reduce_only=True)
+    ((key, result),) = past_results(portfolio_id=desk.pk).items()
+    assert key == (desk.follows[0].trader_id, "BTC")
+    assert (result.closed, result.won) == (1, 1)
+    assert round(result.mean_return, 4) == 0.0924  # 10 of 105, less fees, spread and slippage
+    trade(desk, "SELL", "90", slices={two: "-3"}, reduce_only=True)
+    lost = past_results(portfolio_id=desk.pk)[(desk.follows[1].trader_id, "BTC")]
+    assert (lost.closed, lost.won) == (1, 0)
+    assert round(lost.mean_return, 4) == -0.1083  # -10 of 95, and the same costs
+
+
+def test_a_trader_followed_again_keeps_its_record(desk: Desk) -> None:
+    """EXE-2: results belong to the trader, not to the follow."""
+    left = desk.follows[0]
+    trade(desk, "BUY", "100", slices={left.pk: "1"})
+    trade(desk, "SELL", "110", slices={left.pk: "-1"}, reduce_only=True)
+    Follow.objects.filter(pk=left.pk).update(status=Follow.Status.REMOVED)
+    again = Follow.objects.create(portfolio=desk.portfolio, trader=left.trader, place=3, hue=3)
+    known = past_read(portfolio_id=desk.pk, follows=[again])
+    assert {key: (result.closed, result.won) for key, result in known.items()} == {(again.pk, "BTC"): (1, 1)}
+    assert past_read(portfolio_id=desk.pk, follows=[desk.follows[1]]) == {}
+
+
+def test_a_slice_that_was_handed_over_is_no_result(desk: Desk) -> None:
+    """EXE-2: it did not end by its trader's decision."""
+    follow = desk.follows[0]
+    trade(desk, "BUY", "100", slices={follow.pk: "1"})
+    slices_hand_over(follow=follow, now=desk.now, world_at=desk.now)
+    assert past_results(portfolio_id=desk.pk) == {}
+
+
+def test_an_entry_carries_its_score_and_its_reservation_the_priority(arena: ReplayDriver, alice: Any) -> None:
+    """EXE-2, CAP-1: from recorded prices of a day; at most five entries work at once."""
+    arena.forward(600)  # 100 hours in
+    portfolio = arena.portfolio(
+        alice, name="ranked", keys=(GROK, QWEN), policy="perp", risk_profile="balanced"
+    )
+    arena.observe((GROK, QWEN))
+    arena.act()
+    entries = list(Order.objects.filter(portfolio=portfolio, reduce_only=False).order_by("pk"))
+    assert entries
+    assert len(entries) <= 5
+    scores = [order.score for order in entries]
+    assert None not in scores
+    assert scores == sorted(scores, reverse=True)  # type: ignore[type-var]
+    for order in entries:
+        assert order.reservation is not None
+        expected = (
+            Reservation.Priority.HIGH
+            if order.score >= D("0.6")
+            else Reservation.Priority.MEDIUM
+            if order.score >= D("0.4")
+            else Reservation.Priority.LOW
+        )
+        assert order.reservation.priority == expected
+    decision = Decision.objects.filter(portfolio=portfolio, underlying=entries[0].underlying).latest("pk")
+    assert D(decision.data["score"]) == entries[0].score
+    assert decision.data["ranked_by"].startswith("velocity ")
