@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from accounts.models import Portfolio
 from allocation.models import CapitalAccount, Follow, Reservation
-from allocation.reservations import reservations_expire
+from allocation.reservations import reservations_expire, reservations_prune
 from core.decimals import dollars
 from core.errors import BooksDiffer
 from core.ids import fingerprint
@@ -19,6 +19,7 @@ from engine.decisions import DecisionNote, decision_store
 from engine.liquidation import portfolios_liquidate
 from engine.order_life import portfolio_halt
 from engine.publishing import portfolios_changed
+from execution.orders import reservations_unlink
 from markets.models import World
 from markets.services import samples_prune
 from positions.audit import Finding, books_audit
@@ -30,6 +31,8 @@ from traders.sync import sync_prune
 logger = logging.getLogger(__name__)
 VALUED_AT_ONCE: Final = 500
 LOST_FOR: Final = timedelta(hours=24)
+RESERVATIONS_KEPT: Final = timedelta(days=90)
+PRUNED_AT_ONCE: Final = 5000
 SETTLING: Final = timedelta(seconds=30)  # a fill made at the venue within it may still be on its way to us
 
 
@@ -129,8 +132,12 @@ def lost_traders_tell(*, now: datetime) -> int:
 
 
 def prune(*, now: datetime) -> None:
-    """Delete snapshots older than 90 days and what else has had its time, in batches."""
+    """Delete snapshots and reservations older than 90 days and what else has had its time, in batches."""
     logger.info("pruned %s, and %s hourly prices", sync_prune(now=now), samples_prune(now=now))
+    before = now - RESERVATIONS_KEPT
+    reservations_unlink(before=before)
+    while reservations_prune(before=before, limit=PRUNED_AT_ONCE) == PRUNED_AT_ONCE:
+        logger.info("pruned %s reservations", PRUNED_AT_ONCE)
 
 
 def books_prove(*, now: datetime) -> list[Finding]:

@@ -327,3 +327,11 @@ def order_ids_of(*, client_order_ids: list[str]) -> list[int]:
     """Return the ids of the orders with these client ids, ascending."""
     orders = Order.objects.filter(client_order_id__in=client_order_ids)
     return list(orders.order_by("pk").values_list("pk", flat=True))
+
+
+def reservations_unlink(*, before: datetime) -> int:
+    """Let go of reservations asked for before a time, so that they can be pruned; return how many.
+
+    What still stands behind an order is on the order itself.
+    """
+    return Order.objects.filter(reservation__requested_at__lt=before).update(reservation=None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal as D
@@ -9,7 +12,9 @@ from functools import partial
 from threading import Barrier
 
 import pytest
+from django.conf import settings
 from django.db import connections
+from django.db.models import Count
 
 from allocation.capital import Move, account_move
 from allocation.models import Reservation
@@ -17,7 +22,7 @@ from allocation.reservations import (
     ReservationGone,
     capital_commit,
     capital_release,
-    capital_reserve,
+    capital_request,
     reservations_expire,
 )
 from execution.models import Fill, PaperFill
@@ -51,15 +56,20 @@ def at_once(calls: Sequence[Callable[[], object]]) -> list[object]:
         return list(pool.map(run, calls))
 
 
-def reserve(desk: Desk, amount: str) -> Reservation:
-    return capital_reserve(
+def request(desk: Desk, amount: str, *, wait_s: int = 0, key: str = "") -> Reservation:
+    return capital_request(
         portfolio_id=desk.pk,
         amount=D(amount),
         source="race",
         instrument_code="BTC",
         now=desk.now,
         timeout_s=30,
+        wait_s=wait_s,
+        client_key=key,
     )
+
+
+reserve = request
 
 
 def test_two_connections_racing_for_the_last_capital_never_overdraw() -> None:
@@ -84,6 +94,57 @@ def test_eight_connections_take_what_there_is_and_no_more() -> None:
         assert desk.account.free == 10
         assert len(reservations_expire(now=desk.later(31))) == 3
     assert books_audit() == []
+
+
+def test_processes_racing_for_capital_never_overdraw_and_lose_nothing() -> None:
+    """CAP-2: four processes ask 50 times each where capital is there for 150 of the 200."""
+    desk = desk_open(cash="1500")
+    ask = [sys.executable, "-m", "tests.asking", str(desk.pk), "50", "10"]
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "ENSEMBLE_TEST_DATABASE": settings.DATABASES["default"]["NAME"],
+    }
+    asking = [subprocess.Popen(ask, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    told = [process.communicate(timeout=120)[0].split() for process in asking]
+    assert [process.returncode for process in asking] == [0] * 4
+    assert [sum(int(count) for count in counts) for counts in told] == [50] * 4
+    assert sum(int(granted) for granted, _ in told) == 150
+    stored = Reservation.objects.order_by("status").values_list("status").annotate(count=Count("id"))
+    assert dict(stored) == {"granted": 150, "denied": 50}
+    assert (desk.account.free, desk.account.reserved) == (0, 1500)
+    assert books_audit() == []
+
+
+def test_nobody_begins_to_wait_just_as_capital_has_come_back() -> None:
+    """CAP-1: a release and a request at the same moment; the request is granted, whoever was first."""
+    desk = desk_open(cash="100")
+    for _ in range(ROUNDS):
+        held = reserve(desk, "100")
+        _, asked = at_once(
+            [
+                lambda held=held: capital_release(reservation_id=held.pk, now=desk.now),
+                lambda: request(desk, "70", wait_s=60),
+            ]
+        )
+        assert isinstance(asked, Reservation)
+        asked.refresh_from_db()
+        assert asked.status == "granted"
+        assert (desk.account.free, desk.account.reserved) == (30, 70)
+        capital_release(reservation_id=asked.pk, now=desk.now)
+    assert books_audit() == []
+
+
+def test_one_key_at_once_is_one_request() -> None:
+    """CAP-3: a client that repeats itself before it was answered gets one grant."""
+    desk = desk_open(cash="100")
+    for number in range(8):
+        calls = [
+            partial(request, desk, "10", wait_s=wait_s, key=f"key {number}") for wait_s in (0, 60, 0, 60)
+        ]
+        got = at_once(calls)
+        assert not [result for result in got if isinstance(result, Exception)]
+        assert len({reservation.pk for reservation in got}) == 1  # type: ignore[attr-defined]
+        assert desk.account.reserved == 10 * (number + 1)
 
 
 def test_expiry_and_use_of_one_grant_never_both_happen() -> None:
