@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from engine.handlers import follows, settings
+from engine.handlers import follows, settings, trading
 from engine.handlers.base import CommandAnswer, CommandHandler
 
 __all__ = ["HANDLERS", "CommandAnswer", "CommandHandler"]
@@ -13,4 +13,5 @@ __all__ = ["HANDLERS", "CommandAnswer", "CommandHandler"]
 HANDLERS: Final[Mapping[str, CommandHandler]] = {
     **settings.HANDLERS,
     **follows.HANDLERS,
+    **trading.HANDLERS,
 }

@@ -24,6 +24,7 @@ from core.clock import WorldTime
 from core.decimals import BPS, ONE, ZERO, dollars
 from core.instruments import Instrument
 from core.types import ConflictRule, OrderSide, Policy
+from engine.barring import underlyings_barred
 from engine.domain.copy_types import (
     CopyInputs,
     FollowInput,
@@ -45,6 +46,7 @@ from traders.models import Trader, TraderSnapshot
 from traders.payloads import positions_load
 
 READ_AGE: Final = timedelta(seconds=10)
+OWN_ORIGINS: Final = frozenset({Order.Origin.PERSON, Order.Origin.BREAKER})
 UNREADABLE: Final = frozenset({Trader.Status.DEGRADED, Trader.Status.STALE, Trader.Status.PAUSED})
 
 
@@ -111,6 +113,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         blocked=frozenset(
             BlockedUnderlying.objects.filter(portfolio=portfolio).values_list("underlying", flat=True)
         ),
+        barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now),
         entries_blocked=_entries_blocked(portfolio, account),
         forced=_forced(cycle, positions, views),
         world_ended=clock.ended(now),
@@ -282,11 +285,13 @@ def _open_orders(portfolio: Portfolio) -> dict[str, tuple[WorkingOrder, ...]]:
     result: dict[str, tuple[WorkingOrder, ...]] = {}
     for order in Order.objects.filter(portfolio=portfolio, status__in=Order.OPEN_STATUSES).order_by("id"):
         remaining = order.quantity - order.filled_quantity
+        own = order.origin in OWN_ORIGINS
         working = WorkingOrder(
             order_id=order.pk,
             side=OrderSide(order.side),
             remaining=max(remaining, ZERO),
-            forced_close=order.purpose == Order.Purpose.LIQUIDATION,
+            forced_close=order.purpose == Order.Purpose.LIQUIDATION or (own and order.reduce_only),
+            for_owner=own and not order.reduce_only,
         )
         result[order.underlying] = (*result.get(order.underlying, ()), working)
     return result

@@ -8,16 +8,16 @@ from functools import partial
 from typing import Final
 
 from django.db import DatabaseError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from accounts.models import Portfolio
 from allocation.locks import capital_lock
-from allocation.models import FollowLeg
-from core.decimals import ZERO, dollars
+from core.decimals import ONE, dollars
 from core.errors import BooksDiffer
 from core.types import OrderSide, Policy
 from engine.decisions import DecisionNote, decision_store
 from engine.order_life import orders_call_back, portfolio_halt
+from engine.own_orders import legs_release
 from engine.sending import submit_later
 from execution.domain.orders import OrderDraft, SliceDraft, market_limit
 from execution.models import Order
@@ -88,22 +88,12 @@ def _closes_store(*, portfolio_id: int, plan: LiquidationPlan, why: str, now: da
     for close in closes:
         order = _order_store(portfolio=portfolio, close=close, why=why, now=now)
         transaction.on_commit(partial(submit_later, order.pk))
-    _legs_forget(portfolio=portfolio, underlyings=[close.underlying for close in closes], now=now)
+    closed = [close.underlying for close in closes]
+    legs_release(portfolio_id=portfolio.pk, underlyings=closed, fraction=ONE, now=now)
     names = ", ".join(close.code for close in closes)
     note = DecisionNote(kind="liquidation", text=f"Liquidating {names}"[:200], reason=why)
     decision_store(portfolio=portfolio, note=note, now=now)
     return True
-
-
-def _legs_forget(*, portfolio: Portfolio, underlyings: list[str], now: datetime) -> None:
-    """Leave what the traders still hold uncopied from now on, so that nothing is bought back (EXE-8)."""
-    FollowLeg.objects.filter(follow__portfolio=portfolio, underlying__in=underlyings).update(
-        ignored_quantity=F("ignored_quantity") + F("trader_quantity"),
-        trader_quantity=ZERO,
-        target_notional=ZERO,
-        target_quantity=ZERO,
-        updated_at=now,
-    )
 
 
 def _order_store(*, portfolio: Portfolio, close: PerpHolding, why: str, now: datetime) -> Order:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Final
 
 from allocation.domain.books import TraderBook, TraderLeg
-from core.decimals import ZERO
+from core.decimals import QUANTITY_STEP, ZERO, to_step
 
 ENTRY_TOLERANCE: Final = Decimal("0.02")  # an open position is joined within 2 % of the trader's own entry
 
@@ -82,6 +82,22 @@ def ignored_on_resume(
         else:
             result[underlying] = leg.quantity - known if abs(now) > abs(known) else old
     return {underlying: quantity for underlying, quantity in result.items() if quantity}
+
+
+def copied_after_exit(*, copied: Decimal, wish: Decimal, remains: Decimal) -> Decimal:
+    """Return how much of a trader's quantity stays copied once our own exit left ``remains`` of its slice.
+
+    It is as much as makes us want what is left, so that nothing of what we sold is bought again though
+    the trader still holds it (EXE-8). Of 1 BTC that we would copy with 1,000 and, by a limit, hold 500 of,
+    an exit of half leaves 250: 0.25 stays copied. Never more than before; 0 where the sides differ.
+
+    :param copied: the trader's quantity as adopted, signed
+    :param wish: what ``copied`` is worth to us, before conflict rule and limits
+    :param remains: what the slice is worth after the exit; both at the current mark, signed
+    """
+    if wish == 0 or remains == 0 or (wish > 0) != (remains > 0):
+        return ZERO
+    return copied if abs(remains) >= abs(wish) else to_step(copied * remains / wish, QUANTITY_STEP)
 
 
 def _near_entry(leg: TraderLeg) -> bool:

@@ -79,7 +79,7 @@ def _opens_for_nobody(net: Net, inputs: CopyInputs) -> bool:
     Nothing is opened for a trader that was paused or lost, or for one that left and let the owner keep its
     part. An order for it is called back unless the traders who do vote want about as much, within drift.
     """
-    opening = sum((order.signed for order in net.holding.opening), ZERO)
+    opening = sum((order.signed for order in net.holding.opening if not order.for_owner), ZERO)
     if opening == 0:
         return False
     goals = net.goals if net.barred_by_price else net.targets  # a stale price alone calls nothing back

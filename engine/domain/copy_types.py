@@ -83,13 +83,15 @@ class WorkingOrder:
     """An order that may still fill.
 
     :param remaining: what has not filled yet, > 0
-    :param forced_close: it liquidates the position, so no decision of ours calls it back
+    :param forced_close: a liquidation, a breaker's or the owner's own exit: no decision of ours calls it back
+    :param for_owner: the owner's own entry, which moves the owner's slice
     """
 
     order_id: int
     side: OrderSide
     remaining: Decimal
     forced_close: bool = False
+    for_owner: bool = False
 
     @property
     def signed(self) -> Decimal:
@@ -147,6 +149,7 @@ class CopyInputs:
     :param margin_rate: capital an entry needs per unit of notional: 1 for spot, 1/leverage for perp
     :param fee_rate: taker fee as a fraction of notional, needed beside it
     :param blocked: underlyings that are never opened
+    :param barred: underlyings of which nothing is opened just now, and why
     :param entries_blocked: why nothing at all may be opened (halted, reducing); empty when it may
     :param forced: underlyings to place anew though no trader moved: a follow, rule, profile or
         override changed
@@ -170,6 +173,7 @@ class CopyInputs:
     margin_rate: Decimal = ONE
     fee_rate: Decimal = ZERO
     blocked: frozenset[str] = frozenset()
+    barred: Mapping[str, str] = field(default_factory=dict)
     entries_blocked: str = ""
     forced: frozenset[str] = frozenset()
     pulses: Mapping[str, MarketPulse] = field(default_factory=dict)

@@ -230,24 +230,34 @@ def _closing_leg(follow: FollowInput, underlying: str, held: Decimal) -> Leg:
 
 
 def _unvoiced_legs(inputs: CopyInputs, followed: set[int]) -> list[Leg]:
-    """Lay out the slices nobody speaks for, above all the owner's own: they stay while the world goes on."""
-    return [
-        Leg(
-            follow_id=follow_id,
-            name="you" if follow_id is None else "a former trader",
-            place=0,
-            state=None,
-            underlying=underlying,
-            held=held,
-            stays=ZERO if inputs.world_ended else held,
-            changed=inputs.world_ended,
-        )
-        for underlying, holding in sorted(inputs.holdings.items())
-        for follow_id, held in sorted(
-            holding.slices.items(), key=lambda part: (part[0] is None, part[0] or 0)
-        )
-        if held and follow_id not in followed
-    ]
+    """Lay out the slices nobody speaks for, above all the owner's own: they stay while the world goes on.
+
+    An entry that the owner has working moves the owner's slice to where it leads.
+    """
+    legs: list[Leg] = []
+    for underlying, holding in sorted(inputs.holdings.items()):
+        coming = sum((order.signed for order in holding.working if order.for_owner), ZERO)
+        slices = {**holding.slices, None: holding.slices.get(None, ZERO)}
+        for follow_id, held in sorted(slices.items(), key=lambda part: (part[0] is None, part[0] or 0)):
+            goal = held + (coming if follow_id is None else ZERO)
+            if (held or goal) and follow_id not in followed:
+                legs.append(_unvoiced_leg(inputs, underlying, follow_id, held, goal))
+    return legs
+
+
+def _unvoiced_leg(
+    inputs: CopyInputs, underlying: str, follow_id: FollowId, held: Decimal, goal: Decimal
+) -> Leg:
+    return Leg(
+        follow_id=follow_id,
+        name="you" if follow_id is None else "a former trader",
+        place=0,
+        state=None,
+        underlying=underlying,
+        held=held,
+        stays=ZERO if inputs.world_ended else goal,
+        changed=inputs.world_ended,
+    )
 
 
 def _nearer_zero(held: Decimal, sent: Decimal) -> Decimal:

@@ -110,6 +110,8 @@ def entries_barred(*, inputs: CopyInputs, underlying: str) -> str:
         return inputs.entries_blocked
     if underlying in inputs.blocked:
         return f"{underlying} is on the block list"
+    if underlying in inputs.barred:
+        return inputs.barred[underlying]
     market = inputs.markets.get(underlying)
     return _stale_text(underlying) if market is not None and market.stale else ""
 
