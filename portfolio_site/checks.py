@@ -13,6 +13,8 @@ from django.core.checks import Warning as CheckWarning
 
 from portfolio_site.secret import SECRET_LENGTH_MIN
 
+TOKEN_LENGTH_MIN = 20
+
 
 @register(Tags.security)
 def secret_key_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -24,6 +26,20 @@ def secret_key_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
             f"SECRET_KEY has {len(settings.SECRET_KEY)} characters; sessions signed with it could be forged.",
             hint=f"Use at least {SECRET_LENGTH_MIN} random characters, or leave it out and one is made.",
             id="site.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def metrics_token_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse a token for /metrics that could be guessed."""
+    if not 0 < len(settings.METRICS_TOKEN) < TOKEN_LENGTH_MIN:
+        return []
+    return [
+        Error(
+            f"METRICS_TOKEN has {len(settings.METRICS_TOKEN)} characters; it could be guessed.",
+            hint=f"Use at least {TOKEN_LENGTH_MIN} random characters, or leave it out.",
+            id="site.E002",
         )
     ]
 

@@ -37,6 +37,7 @@ DATABASE_URL = read.text("DATABASE_URL", "") or embedded_database_url(var_dir=VA
 DATABASE_POOL = read.flag("DATABASE_POOL", default=False)  # asgi.py turns it on for the web process
 DATABASE_POOL_MAX = read.whole("DATABASE_POOL_MAX", 10, low=1, high=200)
 REDIS_URL = read.text("REDIS_URL", "") or embedded_redis_url(var_dir=VAR_DIR)
+METRICS_TOKEN = read.text("METRICS_TOKEN", "")
 EMAIL_URL = read.text("EMAIL_URL", "consolemail://")
 DEFAULT_FROM_EMAIL = read.text("DEFAULT_FROM_EMAIL", "ensemble@localhost")
 

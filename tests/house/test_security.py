@@ -53,6 +53,12 @@ def test_checks_find_nothing_wrong_as_shipped() -> None:
     assert run_checks() == []
 
 
+def test_short_metrics_token_is_an_error(settings: Any) -> None:
+    """SEC-1: none is fine, one that could be guessed is not."""
+    settings.METRICS_TOKEN = "guess me"
+    assert [(found.id, found.level) for found in run_checks()] == [("site.E002", ERROR)]
+
+
 def test_short_secret_is_an_error(settings: Any) -> None:
     """SEC-1: a key that could be guessed is refused."""
     settings.SECRET_KEY = "changeme"

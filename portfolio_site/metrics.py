@@ -1,0 +1,92 @@
+"""`/metrics`: what Prometheus collects, read from the database at each scrape (CAP-4).
+
+This machine may scrape, and whoever shows METRICS_TOKEN. A request that came through a proxy is not from
+this machine, whatever address it shows; with HTTPS on there is a proxy, so only the token counts.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from typing import Final
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from allocation.metrics import capital_metrics
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
+FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Via")
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer in the exposition format that the scraper asks for.
+
+    :raises Http404: the caller is not of this machine and the server has no METRICS_TOKEN
+    """
+    if not _may_scrape(request):
+        if not settings.METRICS_TOKEN:
+            raise Http404
+        return HttpResponse(status=401, headers={"WWW-Authenticate": 'Bearer realm="metrics"'})
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(CapitalCollector())
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return HttpResponse(encode(registry), content_type=content_type)
+
+
+def _may_scrape(request: HttpRequest) -> bool:
+    forwarded = settings.HTTPS or any(header in request.headers for header in FORWARDED)
+    if not forwarded and request.META.get("REMOTE_ADDR") in LOOPBACK:
+        return True
+    shown = request.headers.get("Authorization", "").encode()
+    wanted = f"Bearer {settings.METRICS_TOKEN}".encode()
+    return bool(settings.METRICS_TOKEN) and hmac.compare_digest(shown, wanted)
+
+
+class CapitalCollector(Collector):
+    """The seven series of CAP-4."""
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: registering asks nobody."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the database once, and return the series."""
+        now = capital_metrics()
+        total = _gauge("portfolio_total_capital", "Cash and spot holdings at cost, in quote currency.")
+        allocated = _gauge("portfolio_allocated_capital", "Reserved, committed or deployed capital.")
+        available = _gauge("portfolio_available_capital", "Free capital.")
+        for portfolio, capital in now.portfolios.items():
+            total.add_metric([portfolio], float(capital.total))
+            allocated.add_metric([portfolio], float(capital.allocated))
+            available.add_metric([portfolio], float(capital.free))
+        yield from (total, allocated, available)
+        requests = CounterMetricFamily(
+            "portfolio_capital_requests", "Requests for capital.", labels=["strategy", "priority"]
+        )
+        granted = _counter("portfolio_capital_allocations", "Requests that were granted.")
+        released = _counter("portfolio_capital_releases", "Grants given back or handed to an order.")
+        timeouts = _counter("portfolio_reservation_timeouts", "Grants that ran out unused.")
+        for strategy, counts in now.strategies.items():
+            for priority, asked in counts.requests.items():
+                requests.add_metric([strategy, priority], asked)
+            granted.add_metric([strategy], counts.allocations)
+            released.add_metric([strategy], counts.releases)
+            timeouts.add_metric([strategy], counts.timeouts)
+        yield from (requests, granted, released, timeouts)
+
+
+def _gauge(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=["portfolio"])
+
+
+def _counter(name: str, text: str) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, labels=["strategy"])

@@ -1,0 +1,175 @@
+"""CAP-4: the seven series at `/metrics`: exact, bounded in number, and for those who may see them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from allocation import metrics as counted
+from allocation.models import Reservation
+from allocation.reservations import (
+    capital_commit,
+    capital_release,
+    capital_request,
+    reservations_expire,
+    reservations_prune,
+)
+from tests.integration.money.desk import Desk, desk_open
+
+TOKEN = "a token of more than twenty characters"
+AFAR = {"REMOTE_ADDR": "192.0.2.7"}
+SERIES = {
+    "portfolio_total_capital": {"portfolio"},
+    "portfolio_allocated_capital": {"portfolio"},
+    "portfolio_available_capital": {"portfolio"},
+    "portfolio_capital_requests_total": {"strategy", "priority"},
+    "portfolio_capital_allocations_total": {"strategy"},
+    "portfolio_capital_releases_total": {"strategy"},
+    "portfolio_reservation_timeouts_total": {"strategy"},
+}
+
+
+def ask(desk: Desk, amount: str, *, source: str = "momentum", priority: int = 2) -> Reservation:
+    return capital_request(
+        portfolio_id=desk.pk,
+        amount=D(amount),
+        source=source,
+        instrument_code="BTC",
+        now=desk.later(),
+        timeout_s=30,
+        priority=priority,
+    )
+
+
+def scrape(client: Client) -> dict[tuple[str, ...], float]:
+    """Return what a scraper reads: (series, label values…) → value."""
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    families = text_string_to_metric_families(answer.content.decode())
+    return {
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+@pytest.mark.django_db
+def test_the_seven_series_have_their_names_and_labels(client: Client) -> None:
+    """CAP-4: exactly these, each explained."""
+    ask(desk_open(), "100")
+    answer = client.get("/metrics")
+    assert answer["Content-Type"].startswith("text/plain; version=")
+    assert "no-store" in answer["Cache-Control"]
+    families = list(text_string_to_metric_families(answer.content.decode()))
+    labels: dict[str, set[str]] = {}
+    for family in families:
+        assert family.documentation
+        for sample in family.samples:
+            labels.setdefault(sample.name, set()).update(sample.labels)
+    assert labels == SERIES
+
+
+@pytest.mark.django_db
+def test_gauges_say_what_the_account_says(client: Client) -> None:
+    """CAP-4, SPEC Capital: allocated = total − free."""
+    desk, other = desk_open(), desk_open(cash="50.25", name="Other")
+    ask(desk, "1000.5")
+    seen = scrape(client)
+    me = str(desk.pk)
+    assert seen["portfolio_total_capital", me] == 10000
+    assert seen["portfolio_allocated_capital", me] == 1000.5
+    assert seen["portfolio_available_capital", me] == 8999.5
+    assert seen["portfolio_total_capital", str(other.pk)] == 50.25
+
+
+@pytest.mark.django_db
+def test_counters_follow_every_request_and_survive_pruning(client: Client) -> None:
+    """CAP-4: requests by priority; granted = let go + ran out + standing; pruning changes no number."""
+    desk = desk_open()
+    capital_release(reservation_id=ask(desk, "1").pk, now=desk.now)
+    capital_commit(reservation_id=ask(desk, "2", priority=0).pk, portfolio_id=desk.pk, now=desk.now)
+    ask(desk, "3")
+    ask(desk, "99999", priority=3)
+    reservations_expire(now=desk.later(40))
+    ask(desk, "4", source="copy cycle", priority=1)
+    ask(desk, "5")
+    expected = {
+        ("portfolio_capital_requests_total", "critical", "momentum"): 1,
+        ("portfolio_capital_requests_total", "high", "momentum"): 0,
+        ("portfolio_capital_requests_total", "medium", "momentum"): 3,
+        ("portfolio_capital_requests_total", "low", "momentum"): 1,
+        ("portfolio_capital_allocations_total", "momentum"): 4,
+        ("portfolio_capital_releases_total", "momentum"): 2,
+        ("portfolio_reservation_timeouts_total", "momentum"): 1,
+        ("portfolio_capital_requests_total", "high", "copy cycle"): 1,
+        ("portfolio_capital_allocations_total", "copy cycle"): 1,
+        ("portfolio_capital_releases_total", "copy cycle"): 0,
+        ("portfolio_reservation_timeouts_total", "copy cycle"): 0,
+    }
+    before = scrape(client)
+    assert expected.items() <= before.items()
+    assert reservations_prune(before=desk.now - timedelta(seconds=20), limit=100) == 4
+    assert scrape(client) == before
+    ask(desk, "6")
+    assert scrape(client)["portfolio_capital_requests_total", "medium", "momentum"] == 4
+
+
+@pytest.mark.django_db
+def test_the_number_of_series_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CAP-4: the first strategies and portfolios keep their names, also once pruned; the rest is one sum."""
+    monkeypatch.setattr(counted, "STRATEGIES_MAX", 2)
+    monkeypatch.setattr(counted, "PORTFOLIOS_MAX", 1)
+    desk, *_ = desk_open(cash="100"), desk_open(cash="20", name="B"), desk_open(cash="3", name="C")
+    for source in ("zeta", "alpha", "beta", "gamma", "beta"):
+        capital_release(reservation_id=ask(desk, "1", source=source).pk, now=desk.now)
+    before = scrape(client)
+    named = {key[1] for key in before if key[0] == "portfolio_capital_allocations_total"}
+    assert named == {"zeta", "alpha", "other"}
+    assert before["portfolio_capital_allocations_total", "other"] == 3
+    assert before["portfolio_total_capital", "other"] == 23
+    reservations_prune(before=desk.later(), limit=100)
+    assert scrape(client) == before
+
+
+@pytest.mark.django_db
+def test_openmetrics_is_spoken_to_who_asks_for_it(client: Client) -> None:
+    """CAP-4."""
+    answer = client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.content.endswith(b"# EOF\n")
+
+
+@pytest.mark.django_db
+def test_only_this_machine_may_scrape_by_default(client: Client) -> None:
+    """SEC-1: to others there is nothing here; a proxy on this machine does not make them one of it."""
+    assert client.get("/metrics", REMOTE_ADDR="::1").status_code == 200
+    assert client.get("/metrics", **AFAR).status_code == 404
+    assert client.get("/metrics", headers={"x-forwarded-for": "192.0.2.7"}).status_code == 404
+    assert client.get("/metrics", headers={"authorization": "Bearer "}, **AFAR).status_code == 404
+    assert client.post("/metrics").status_code == 405
+
+
+@pytest.mark.django_db
+def test_a_token_opens_it_from_afar(client: Client, settings: Any) -> None:
+    """SEC-1: METRICS_TOKEN as a bearer token; a wrong one is 401."""
+    settings.METRICS_TOKEN = TOKEN
+    assert client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}, **AFAR).status_code == 200
+    for wrong in ("", "Bearer wrong", f"Token {TOKEN}", "Bearer ä"):
+        refused = client.get("/metrics", headers={"authorization": wrong}, **AFAR)
+        assert (refused.status_code, refused["WWW-Authenticate"]) == (401, 'Bearer realm="metrics"')
+        assert refused.content == b""
+
+
+@pytest.mark.django_db
+def test_behind_https_only_the_token_counts(client: Client, settings: Any) -> None:
+    """SEC-1: there every request comes from the proxy, which may sit on this machine."""
+    settings.HTTPS = True
+    assert client.get("/metrics").status_code == 404
+    settings.METRICS_TOKEN = TOKEN
+    assert client.get("/metrics").status_code == 401
+    assert client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
