@@ -37,6 +37,7 @@ from engine.domain.copy_types import (
 from engine.evidence import past_read, pulses_read
 from engine.models import CycleState
 from execution.models import Order
+from execution.orders import entries_bar
 from execution.venues.paper import paper_assumptions
 from markets.models import World
 from markets.selectors import MarkData, instruments_for, marks_for
@@ -114,7 +115,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
             BlockedUnderlying.objects.filter(portfolio=portfolio).values_list("underlying", flat=True)
         ),
         barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now),
-        entries_blocked=_entries_blocked(portfolio, account),
+        entries_blocked=_entries_blocked(portfolio, account, now),
         forced=_forced(cycle, positions, views),
         world_ended=clock.ended(now),
         pulses=pulses_read(world=world, markets=tradable, underlyings=_followed(views), now=now),
@@ -334,12 +335,12 @@ def _markets(
     return result
 
 
-def _entries_blocked(portfolio: Portfolio, account: CapitalAccount) -> str:
+def _entries_blocked(portfolio: Portfolio, account: CapitalAccount, now: datetime) -> str:
     if account.deficit > 0:
         return f"a deficit of {dollars(account.deficit)} has to be paid in first"
     if portfolio.status != Portfolio.Status.ACTIVE:
         return portfolio.status_reason or f"the portfolio is {portfolio.get_status_display().lower()}"
-    return ""
+    return entries_bar(portfolio_id=portfolio.pk, now=now)
 
 
 def _forced(

@@ -26,6 +26,9 @@ class CycleState(models.Model):
         default=False, help_text="A setting or the set of follows changed: place all anew."
     )
     error = models.CharField(max_length=300, blank=True, default="")
+    reconciled_at = models.DateTimeField(
+        null=True, blank=True, help_text="When orders and fills were last compared with the venue."
+    )
 
     def __str__(self) -> str:
         return f"cycle of {self.portfolio_id}"

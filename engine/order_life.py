@@ -133,12 +133,20 @@ def _news_note(*, news: OrderNews, now: datetime) -> None:
         decision_store(portfolio=order.portfolio, note=_fill_note(order=order, fill=fill), now=now)
     if news.status_changed and news.status in TROUBLE:
         _trouble_note(order_id=order.pk, now=now)
+    if news.odd:
+        venue_doubt(portfolio_id=order.portfolio_id, why=news.odd, now=now)
     if news.deficit > 0:
         portfolio_halt(
             portfolio_id=order.portfolio_id,
             why=f"Losses exceed free capital by {dollars(news.deficit)}",
             now=now,
         )
+
+
+def venue_doubt(*, portfolio_id: int, why: str, now: datetime) -> None:
+    """The venue reported what cannot be: it is booked as told, and no entries until a person has looked."""
+    logger.error("portfolio %s: %s", portfolio_id, why)
+    portfolio_halt(portfolio_id=portfolio_id, why=why, now=now)
 
 
 def signed_dollars(amount: Decimal) -> str:

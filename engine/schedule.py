@@ -10,6 +10,7 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "work open orders": {"task": "orders.work", "schedule": 1.0, "options": {"expires": 2}},
     "run commands": {"task": "commands.sweep", "schedule": 1.0, "options": {"expires": 2}},
     "value portfolios": {"task": "upkeep.value", "schedule": 2.0, "options": {"expires": 4}},
+    "settle with the venue": {"task": "upkeep.reconcile", "schedule": 30.0, "options": {"expires": 30}},
     "charge funding": {"task": "upkeep.fund", "schedule": 5.0, "options": {"expires": 10}},
     "expire reservations": {
         "task": "upkeep.expire_reservations",

@@ -35,6 +35,11 @@ def command_later(command_id: UUID) -> None:
     _send("commands.run", str(command_id))
 
 
+def recover_later() -> None:
+    """Ask for every portfolio to be settled with its venue; a lost message costs half a minute."""
+    _send("upkeep.recover")
+
+
 def _send(task: str, *arguments: int | str) -> None:
     try:
         current_app.send_task(task, arguments, expires=MESSAGE_LIFETIME_S)

@@ -14,7 +14,7 @@ from celery import shared_task
 from django.conf import settings
 
 from core.clock import SYSTEM_CLOCK, utc_now
-from engine import commands, copy_cycle, order_life, syncing, upkeep
+from engine import commands, copy_cycle, order_life, recovery, syncing, upkeep
 
 logger = logging.getLogger(__name__)
 SHARD_LIFETIME_S: Final = 2
@@ -75,6 +75,18 @@ def commands_sweep() -> None:
 def upkeep_value() -> None:
     """Value every portfolio with something at stake; liquidate where margin is gone."""
     upkeep.portfolios_value(now=utc_now())
+
+
+@shared_task(name="upkeep.reconcile")
+def upkeep_reconcile() -> None:
+    """Settle with their venue the portfolios that have, or lately had, orders."""
+    recovery.portfolios_reconcile(now=utc_now())
+
+
+@shared_task(name="upkeep.recover")
+def upkeep_recover() -> None:
+    """Settle every portfolio with its venue; asked for whenever a worker starts."""
+    recovery.portfolios_reconcile(now=utc_now(), everyone=True)
 
 
 @shared_task(name="upkeep.fund")

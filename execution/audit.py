@@ -75,7 +75,9 @@ EXECUTION_CHECKS: Final = (
         SELECT split_part(paper.account, ':', 2)::bigint, 0, paper.quantity,
                'order ' || paper.client_order_id || ' at the paper venue, which no order of ours knows'
         FROM execution_paperorder AS paper LEFT JOIN execution_order AS o USING (client_order_id)
-        WHERE o.id IS NULL
+        LEFT JOIN execution_venueorphan AS orphan
+               ON orphan.client_order_id = paper.client_order_id AND orphan.settled_at IS NOT NULL
+        WHERE o.id IS NULL AND (orphan.id IS NULL OR orphan.filled_quantity > 0)
           AND (%(portfolio_id)s::bigint IS NULL OR paper.account = 'portfolio:' || %(portfolio_id)s)
         """,
     ),

@@ -233,7 +233,10 @@ class PaperOrder(models.Model):
     )
 
     class Meta:
-        indexes = [models.Index(fields=["world", "id"], condition=Q(status="open"), name="paper_order_open")]
+        indexes = [
+            models.Index(fields=["world", "id"], condition=Q(status="open"), name="paper_order_open"),
+            models.Index(fields=["account", "id"], name="paper_order_account"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} {self.instrument_code}"

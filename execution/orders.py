@@ -19,7 +19,7 @@ from allocation.capital import Move, account_move, capital_version_raise
 from allocation.locks import capital_lock
 from allocation.reservations import capital_commit
 from core.clock import Clock
-from core.decimals import ZERO
+from core.decimals import ZERO, plain
 from core.errors import RetryLater, UnknownOutcome
 from core.ids import client_order_id_new
 from execution.domain.orders import (
@@ -304,11 +304,26 @@ def orders_to_submit(*, now: datetime, limit: int = 500) -> list[int]:
     return list(due.order_by("pk").values_list("pk", flat=True)[:limit])
 
 
-def orders_to_ask(*, now: datetime, limit: int = 500) -> list[int]:
+def orders_to_ask(*, now: datetime, portfolio_id: int | None = None, limit: int = 500) -> list[int]:
     """Return ids of orders whose outcome the venue knows: UNKNOWN, or claimed and unanswered for 10 s."""
+    due = Order.objects.filter(_outcome_unknown(now))
+    if portfolio_id is not None:
+        due = due.filter(portfolio_id=portfolio_id)
+    return list(due.order_by("pk").values_list("pk", flat=True)[:limit])
+
+
+def _outcome_unknown(now: datetime) -> Q:
     unanswered = Q(status=Order.Status.PENDING, submit_claimed_at__lte=now - CLAIM_TIMEOUT)
-    due = Order.objects.filter(Q(status=Order.Status.UNKNOWN) | unanswered).order_by("pk")
-    return list(due.values_list("pk", flat=True)[:limit])
+    return Q(status=Order.Status.UNKNOWN) | unanswered
+
+
+def entries_bar(*, portfolio_id: int, now: datetime) -> str:
+    """Return why a portfolio may open nothing now: the outcome of an order is not known; empty: it may."""
+    order = Order.objects.filter(_outcome_unknown(now), portfolio_id=portfolio_id).order_by("pk").first()
+    if order is None:
+        return ""
+    what = f"{order.side.title()} {plain(order.quantity)} {order.instrument_id}"
+    return f"the outcome of order {order.pk} ({what}) is not known; {order.venue} is being asked"
 
 
 def orders_open(*, portfolio_id: int | None = None, venue: str = "", limit: int = 5000) -> list[int]:

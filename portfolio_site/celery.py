@@ -10,10 +10,11 @@ from typing import Any
 
 import redis
 from celery import Celery, bootsteps
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_process_init, worker_ready
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from engine.schedule import BEAT_SCHEDULE
+from engine.sending import recover_later
 from portfolio_site.probe import redis_probe
 from portfolio_site.processes import die_with_parent
 
@@ -74,3 +75,9 @@ def logging_keep(**kwargs: Any) -> None:
 def pool_child_bind(**kwargs: Any) -> None:
     """Let a pool child die with its worker, even where that one is killed."""
     die_with_parent(stop_signal=signal.SIGKILL, parent=os.getppid())()
+
+
+@worker_ready.connect
+def start_is_recovery(**kwargs: Any) -> None:
+    """Have orders and venues compared before anything else: a start and a recovery are the same."""
+    recover_later()

@@ -196,6 +196,42 @@ _BOOK_CHECKS: Final = (
 )
 
 
+# Positions against holdings. Fills that only one side has are told by checks of their own and left out here.
+_PAPER_CHECK: Final = Check(
+    "paper_holding_is_position",
+    """
+    SELECT p.portfolio_id, sum(p.quantity), sum(p.held),
+           'positions in ' || p.code || ' against what the paper venue holds'
+    FROM (
+        SELECT split_part(account, ':', 2)::bigint AS portfolio_id, instrument_code AS code,
+               0 AS quantity, quantity AS held
+        FROM execution_paperholding
+        UNION ALL
+        SELECT portfolio_id, instrument_id, quantity, 0 FROM positions_position WHERE status <> 'closed'
+        UNION ALL
+        SELECT o.portfolio_id, paper.instrument_code,
+               CASE paper.side WHEN 'BUY' THEN made.quantity ELSE -made.quantity END, 0
+        FROM execution_paperfill AS made
+        JOIN execution_paperorder AS paper ON paper.id = made.paper_order_id
+        JOIN execution_order AS o ON o.client_order_id = paper.client_order_id
+        WHERE NOT EXISTS (
+            SELECT 1 FROM execution_fill AS fill
+            WHERE fill.venue = 'paper' AND fill.venue_fill_id = made.id::text
+        )
+        UNION ALL
+        SELECT o.portfolio_id, o.instrument_id,
+               CASE o.side WHEN 'BUY' THEN -fill.quantity ELSE fill.quantity END, 0
+        FROM execution_fill AS fill JOIN execution_order AS o ON o.id = fill.order_id
+        WHERE fill.venue = 'paper' AND NOT EXISTS (
+            SELECT 1 FROM execution_paperfill AS made WHERE made.id::text = fill.venue_fill_id
+        )
+    ) AS p
+    WHERE (%(portfolio_id)s::bigint IS NULL OR p.portfolio_id = %(portfolio_id)s)
+    GROUP BY p.portfolio_id, p.code HAVING sum(p.quantity) <> sum(p.held)
+    """,
+)
+
+
 def books_audit(*, portfolio_id: int | None = None, settled_before: datetime | None = None) -> list[Finding]:
     """Compare every record of money and quantities with its counterpart; empty when the books are clean.
 
@@ -203,7 +239,7 @@ def books_audit(*, portfolio_id: int | None = None, settled_before: datetime | N
     :param settled_before: wall time; fills that the venue made later may still be on their way into our
         books. None: all must be booked.
     """
-    checks = (*CAPITAL_CHECKS, *EXECUTION_CHECKS, *_MONEY_CHECKS, *_BOOK_CHECKS)
+    checks = (*CAPITAL_CHECKS, *EXECUTION_CHECKS, *_MONEY_CHECKS, *_BOOK_CHECKS, _PAPER_CHECK)
     alone = not connection.in_atomic_block
     with transaction.atomic():
         if alone:
