@@ -1,6 +1,7 @@
 // A page of regions the server draws, kept fresh over the portfolio's socket.
 import { FreshRegions, countdowns } from "./fresh.js";
 import { listener } from "./frame.js";
+import { tell } from "./live.js";
 import { learnServerTime } from "./regions/shared.js";
 import { renderConnection } from "./regions/status.js";
 import { LiveSocket } from "./socket.js";
@@ -13,10 +14,11 @@ export function start(...parts) {
     render(touched) {
       for (const part of parts) part.render(view, touched);
       regions.changed(touched);
-      document.dispatchEvent(new CustomEvent("viewchange", { detail: { view, touched } }));
+      tell(view, touched);
     },
   };
   document.body.removeAttribute("data-loading");
+  tell(view, new Map());
   const live = new LiveSocket(document.getElementById("main").dataset.socket, { ...listener(view, page), time: learnServerTime, state: renderConnection });
   document.getElementById("reconnect-now").addEventListener("click", () => live.reconnect());
   countdowns();

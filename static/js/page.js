@@ -7,6 +7,8 @@ document.addEventListener("click", (event) => {
   if (at("[data-theme-toggle]")) toggleTheme();
   const opener = at("[data-open]");
   if (opener) document.getElementById(opener.dataset.open)?.showModal();
+  const control = at("[data-ask]");
+  if (control) import("./ask.js").then(({ ask }) => ask(control));
   if (at("[data-close]") || event.target.matches("dialog")) at("dialog")?.close();
   const choice = at(".seg > button");
   if (choice) for (const button of choice.parentElement.children) button.setAttribute("aria-pressed", String(button === choice));

@@ -8,6 +8,7 @@ import { TraderCards } from "./regions/traders.js";
 import { Activity, Orders } from "./regions/activity.js";
 import { renderConnection, renderHead, renderHealth, renderWorld } from "./regions/status.js";
 import { learnServerTime } from "./regions/shared.js";
+import { tell } from "./live.js";
 import { LiveSocket } from "./socket.js";
 import { EquityPanel } from "./equity_panel.js";
 
@@ -37,6 +38,7 @@ export class PortfolioPage {
     if (has("orders")) this.orders.render(view, changed.get("orders"));
     if (has("activity")) this.activity.render(view, changed.get("activity"));
     this.equity?.render(view, changed);
+    tell(view, changed);
   }
 
   /** Show one change at once. The socket batches by frame; tests and measurements call this. */

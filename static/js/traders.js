@@ -4,6 +4,7 @@ import { listener } from "./frame.js";
 import { TraderRows } from "./regions/traders.js";
 import { renderConnection } from "./regions/status.js";
 import { learnServerTime } from "./regions/shared.js";
+import { tell } from "./live.js";
 import { LiveSocket } from "./socket.js";
 import { setText } from "./dom.js";
 import { usd } from "./format.js";
@@ -18,6 +19,7 @@ function start() {
       if (changed.has("traders")) rows.render(view, changed.get("traders"));
       if (changed.has("kpis")) setText(at("equity-now"), usd(view.kpis.equity));
       document.body.removeAttribute("data-loading");
+      tell(view, changed);
     },
   };
   page.render(everything());

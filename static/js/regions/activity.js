@@ -80,6 +80,10 @@ function fillOrder({ root, slots }, order) {
   if (filled > 0) parts.push(`${percent(filled * 100, 0)} filled at ${number(order.average_price, price)}`);
   if (order.reduce_only) parts.push("only reduces");
   setText(slots.detail, parts.join(", "));
+  const what = `${slots.what.textContent}, ${slots.detail.textContent}`;
+  setAttribute(slots.cancel, "data-data", `{"order_id":${order.id}}`);
+  setAttribute(slots.cancel, "data-text", `${what}. What is filled already stays.`);
+  setAttribute(slots.cancel, "aria-label", `Cancel ${what}`);
   fillExpiry(slots, order);
 }
 

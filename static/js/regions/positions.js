@@ -63,6 +63,8 @@ function fillIdentity({ root, slots }, position) {
   const closing = position.status && !["active", "closed"].includes(position.status.toLowerCase());
   setHidden(slots.status, !closing);
   if (closing) setText(slots.status, position.status.replaceAll("_", " ").toLowerCase());
+  setAttribute(slots.close, "data-position", position.id);
+  setAttribute(slots.close, "aria-label", `Close ${position.code}`);
   setAttribute(slots.more, "aria-label", `Traders in ${position.code}`);
 }
 

@@ -1,0 +1,89 @@
+// Dialogs in which a person asks for something. Loaded when the first one is opened.
+//
+// A control says what: data-ask is the kind of command, data-data its data as JSON, data-title, data-text and
+// data-button the words; data-reason asks for a reason, data-phrase for a phrase that must be typed.
+import { clone, setHidden, setText } from "./dom.js";
+import { follow, newKey, send } from "./commands.js";
+import { Toast } from "./toast.js";
+import { openClose, openEntry } from "./own_orders.js";
+
+const SPECIAL = { close: openClose, entry: openEntry };
+
+/** Open the dialog of a control. */
+export function ask(control) {
+  const special = SPECIAL[control.dataset.ask];
+  if (special) special(control);
+  else openPlain(control.dataset);
+}
+
+function openPlain({ ask: kind, data, title, text, button, tone, reason, phrase, hint }) {
+  const { root, slots } = clone(document.getElementById("ask-dialog"));
+  setText(slots.title, title);
+  setText(slots.text, text ?? "");
+  setHidden(slots.text, !text);
+  setHidden(slots.mark, tone !== "danger");
+  setText(slots.submit, button);
+  if (tone === "danger") slots.submit.className = "btn btn-danger";
+  setHidden(slots.reasonField, !reason);
+  slots.reason.required = reason === "required";
+  slots.reason.disabled = !reason;
+  if (hint) setText(slots.reasonHint, hint);
+  setHidden(slots.phraseField, !phrase);
+  if (phrase) {
+    setText(slots.phraseWord, phrase);
+    slots.phrase.dataset.confirm = phrase;
+    slots.phrase.dataset.confirmFor = "ask-submit";
+    slots.submit.disabled = true;
+  }
+  openDialog(root, slots, { kind, title, read: () => ({ ...JSON.parse(data ?? "{}"), ...(reason && { reason: slots.reason.value.trim() }), ...(phrase && { confirm: slots.phrase.value.trim() }) }) });
+}
+
+/**
+ * Show a dialog whose form is a command. `read` returns its data; `slots` has error and submit.
+ * An answer that never came leaves the form as it was sent: only the very same may be sent again.
+ */
+export function openDialog(root, slots, { kind, title, read }) {
+  const form = root.querySelector("form");
+  let key = newKey(), sent = null;
+  document.body.append(root);
+  root.addEventListener("close", () => root.remove());
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (form.getAttribute("aria-busy")) return;
+    const data = (sent ??= read()), words = slots.submit.textContent;
+    setHidden(slots.error, true);
+    lock(form, true);
+    form.setAttribute("aria-busy", "true");
+    setText(slots.submit, "Sending");
+    const { command, refused, unsure } = await send({ kind, data, key });
+    form.removeAttribute("aria-busy");
+    if (!command && !root.isConnected) {
+      new Toast(title).show(refused ? "refused" : "failed", refused ?? `${unsure} It may have arrived all the same: look at the newest commands.`);
+    } else if (command) {
+      root.close();
+      follow(command, title);
+    } else if (refused) {
+      lock(form, false);
+      setText(slots.submit, words);
+      complain(slots.error, refused);
+      [key, sent] = [newKey(), null];
+    } else {
+      slots.submit.disabled = false;
+      setText(slots.submit, "Send again");
+      complain(slots.error, `${unsure} It may have arrived. Sending it again is safe: it is done once.`);
+    }
+  });
+  root.showModal();
+}
+
+function lock(form, locked) {
+  for (const field of form.querySelectorAll("input, select, button:not([data-close])")) {
+    if (locked) field.dataset.was = field.disabled;
+    field.disabled = locked || field.dataset.was === "true";
+  }
+}
+
+function complain(node, text) {
+  setText(node.lastElementChild, text);
+  setHidden(node, false);
+}

@@ -1,0 +1,67 @@
+// The dialogs of a person's own orders: close a position or part of it, place a limit entry.
+import { clone, setAttribute, setClass, setHidden, setText } from "./dom.js";
+import { known, number, priceDigits, quantityDigits, signedUsd, stance, tone, usd } from "./format.js";
+import { live } from "./live.js";
+import { openDialog } from "./ask.js";
+
+const template = (id) => document.getElementById(id);
+const capital = (side) => (side === "BUY" ? "Buy" : "Sell");
+
+/** Close `data-position`, 1 to 100 %, estimated at the mark and kept current while the dialog is open. */
+export function openClose({ dataset: { position: id } }) {
+  const { root, slots } = clone(template("close-dialog")), first = live.view.positions[id];
+  if (!first) return;
+  const title = `Close ${first.code} ${first.side.toLowerCase()}`;
+  setText(slots.title, title);
+  const share = () => Number(slots.slider.value);
+  const show = () => {
+    const position = live.view.positions[id];
+    setHidden(slots.gone, Boolean(position));
+    if (position) estimate(slots, position, share());
+    else slots.submit.disabled = true;
+  };
+  const listen = (touched) => touched.has("positions") && !root.querySelector("form").hasAttribute("aria-busy") && show();
+  root.addEventListener("input", ({ target }) => {
+    if (target.name === "share") slots.slider.value = target.value;
+    for (const radio of root.querySelectorAll("[name=share]")) radio.checked = radio.value === slots.slider.value;
+    show();
+  });
+  root.addEventListener("close", () => live.listeners.delete(listen));
+  live.listeners.add(listen);
+  show();
+  openDialog(root, slots, { kind: "close", title, read: () => ({ position_id: Number(id), percent: slots.slider.value, market: slots.market.checked }) });
+}
+
+function estimate(slots, position, share) {
+  const price = position.mark_price ?? position.entry_price, digits = quantityDigits(price), part = share / 100, size = Math.abs(Number(position.quantity));
+  setText(slots.percent, `${share}%`);
+  setAttribute(slots.slider, "aria-valuetext", `${share} percent, ${number(size * part, digits)} ${position.code}`);
+  setText(slots.whole, `${number(size, digits)} ${position.code}`);
+  setText(slots.order, `${Number(position.quantity) < 0 ? "Buy" : "Sell"} ${number(size * part, digits)} ${position.code} ${slots.market.checked ? "at market" : "at a limit near the mark"}`);
+  setText(slots.value, usd(Number(position.notional) * part));
+  setText(slots.result, known(position.unrealized_pnl) ? signedUsd(Number(position.unrealized_pnl) * part) : number(null));
+  setClass(slots.result, tone(known(position.unrealized_pnl) ? Number(position.unrealized_pnl) * part : null));
+  setText(slots.left, share === 100 ? "nothing" : stance(Number(position.quantity) * (1 - part), digits));
+  setHidden(slots.stale, !position.mark_stale);
+  setText(slots.submit, `Close ${share}%`);
+}
+
+/** Place a limit entry of one's own: it belongs to no trader. */
+export function openEntry() {
+  const { root, slots } = clone(template("entry-dialog"));
+  const marks = Object.fromEntries(Object.values(live.view?.positions ?? {}).map((position) => [position.code, position.mark_price]));
+  const show = () => {
+    const side = slots.sell.checked ? "SELL" : "BUY", price = Number(slots.price.value), quantity = Number(slots.quantity.value), code = slots.code.value.trim();
+    const value = price * quantity, mark = Number(marks[code] ?? marks[code.toUpperCase()]);
+    setText(slots.value, value > 0 ? usd(value) : number(null));
+    const away = mark && price ? ((price / mark - 1) * 100) : null;
+    setText(slots.mark, mark ? `${number(mark, priceDigits(mark))}${away === null ? "" : `, your limit is ${number(Math.abs(away), 1)}% ${away < 0 ? "below" : "above"}`}` : number(null));
+    setText(slots.submit, quantity > 0 && code ? `${capital(side)} ${slots.quantity.value} ${code}` : "Place the order");
+  };
+  root.addEventListener("input", show);
+  show();
+  openDialog(root, slots, {
+    kind: "entry", title: "Limit entry",
+    read: () => ({ instrument: slots.code.value.trim(), side: slots.sell.checked ? "SELL" : "BUY", quantity: slots.quantity.value.trim(), limit_price: slots.price.value.trim() }),
+  });
+}
