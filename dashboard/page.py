@@ -14,6 +14,7 @@ from django.shortcuts import render
 from accounts.models import Portfolio, User
 from accounts.selectors import portfolio_get, portfolios_of
 from core.errors import InputError, NotFound
+from dashboard.conflicts import waiting_count
 
 P = ParamSpec("P")
 REMEMBERED_FORMS: Final = 20
@@ -56,8 +57,13 @@ def page_render(
     status: int = 200,
     **context: Any,
 ) -> HttpResponse:
-    """Render a page inside the frame: navigation, portfolio switcher, mode."""
-    frame = {"nav": nav, "portfolio": portfolio, "portfolios": list(portfolios_of(user=request.user))}
+    """Render a page inside the frame: navigation with what waits, portfolio switcher, mode."""
+    frame = {
+        "nav": nav,
+        "portfolio": portfolio,
+        "portfolios": list(portfolios_of(user=request.user)),
+        "waiting": waiting_count(portfolio=portfolio) if portfolio else 0,
+    }
     return render(request, template, {**frame, **context}, status=status)
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from dashboard import history_views, money_views, settings_views, trader_views, views
+from dashboard import conflict_views, history_views, money_views, settings_views, trader_views, views
 
 app_name = "dashboard"
 PORTFOLIO = "portfolios/<int:portfolio_id>/"
@@ -19,6 +19,8 @@ urlpatterns = [
     path(f"{FOLLOW}resume/", trader_views.follow_resume, name="follow_resume"),
     path(f"{FOLLOW}remove/", trader_views.follow_remove, name="follow_remove"),
     path(f"{FOLLOW}move/", trader_views.follow_move, name="follow_move"),
+    path(f"{PORTFOLIO}conflicts/", conflict_views.conflicts_page, name="conflicts"),
+    path(f"{PORTFOLIO}conflicts/<str:underlying>/", conflict_views.conflicts_page, name="conflict"),
     path(f"{PORTFOLIO}orders/", history_views.orders_page, name="orders"),
     path(f"{PORTFOLIO}orders/<int:order_id>/", history_views.order_page, name="order"),
     path(f"{PORTFOLIO}orders/closed/", history_views.closed_page, name="closed"),

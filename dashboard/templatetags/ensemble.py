@@ -90,6 +90,42 @@ def share(part: object, whole: object) -> str:
     return UNKNOWN if known is None or not total else f"{number(known / total * 100, 0)}%"
 
 
+@register.simple_tag
+def side_word(value: object) -> SafeString:
+    """Long, short or flat, with its arrow: a neutral word."""
+    known = _decimal(value) or Decimal(0)
+    if not known:
+        return format_html('<span class="side">Flat</span>')
+    name, word = ("arrow-up-right", "Long") if known > 0 else ("arrow-down-right", "Short")
+    return format_html('<span class="side">{}{}</span>', icon(name), word)
+
+
+@register.simple_tag
+def stance(value: object, at_price: object) -> str:
+    """``Long 0.4120``, ``Short 92.0`` or ``Flat``."""
+    known = _decimal(value)
+    if known is None or not known:
+        return "Flat"
+    return f"{'Long' if known > 0 else 'Short'} {quantity(known, at_price)}"
+
+
+@register.simple_tag
+def stance_value(value: object) -> str:
+    """The size of a signed notional in dollars."""
+    known = _decimal(value)
+    return UNKNOWN if known is None else usd(abs(known), 0)
+
+
+@register.simple_tag
+def trade(value: object, at_price: object, name: str) -> str:
+    """``Buy 45.0 SOL``, ``Sell 3.1 SOL`` or ``none``: the order that a signed change needs."""
+    known = _decimal(value)
+    size = quantity(known, at_price)
+    if known is None or not known or not size.strip("0.,"):
+        return "none"
+    return f"{'Buy' if known > 0 else 'Sell'} {size} {name}"
+
+
 @register.filter
 def times(value: object, factor: object) -> Decimal | None:
     """A product of two known numbers."""

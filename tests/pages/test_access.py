@@ -16,12 +16,15 @@ from dashboard.urls import urlpatterns
 from engine.follows import follow_start
 from execution.models import Order
 from markets.models import Instrument
+from positions.models import ConflictRecord
 
 PAGES = [
     "portfolio",
     "portfolio_equity",
     "traders",
     "trader_add",
+    "conflicts",
+    "conflict",
     "orders",
     "order",
     "closed",
@@ -53,11 +56,13 @@ def follow(portfolio: Portfolio) -> Follow:
 
 
 def _address(name: str, portfolio: Portfolio, follow: Follow) -> str:
-    numbers = [portfolio.pk]
+    numbers: list[object] = [portfolio.pk]
     if name.startswith("follow_"):
         numbers.append(follow.pk)
     elif name == "order":
         numbers.append(_order(portfolio).pk)
+    elif name == "conflict":
+        numbers.append(_conflict(portfolio).underlying)
     return reverse(f"dashboard:{name}", args=numbers)
 
 
@@ -77,6 +82,24 @@ def _order(portfolio: Portfolio) -> Order:
         purpose="entry",
         decision_mark=1,
         expires_at=utc_now(),
+    )
+
+
+def _conflict(portfolio: Portfolio) -> ConflictRecord:
+    """A conflict of Alice's, made once."""
+    known = ConflictRecord.objects.filter(portfolio=portfolio).first()
+    return known or ConflictRecord.objects.create(
+        portfolio=portfolio,
+        underlying="BTC",
+        kind="overlap",
+        rule="combine",
+        holders=[],
+        before_quantity=0,
+        after_quantity=1,
+        after_notional=1,
+        mark_price=1,
+        fingerprint="access",
+        world_at=utc_now(),
     )
 
 
