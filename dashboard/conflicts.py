@@ -14,6 +14,7 @@ from core.decimals import ZERO
 from core.errors import NotFound
 from core.types import ConflictRule, Policy
 from dashboard.bars import Bar, bar_of
+from dashboard.templatetags.ensemble import stance
 from positions.domain.conflicts import Resolution, Wish, conflicts_resolve
 from positions.models import ConflictApproval, ConflictRecord, Position
 
@@ -266,8 +267,9 @@ def _history(records: Sequence[ConflictRecord], approvals: Sequence[ConflictAppr
     for record in records:
         capped = f"Limit: {record.capped_reason}" if record.capped_reason else ""
         title = RULE_TEXTS[record.rule][0]
-        change = f"{_stance(record.before_quantity)} to {_stance(record.after_quantity)}"
-        events.append(Event(record.at, f"{title}: {change}", capped))
+        before = stance(record.before_quantity, record.mark_price).lower()
+        after = stance(record.after_quantity, record.mark_price).lower()
+        events.append(Event(record.at, f"{title}: {before} to {after}", capped))
         if record.ended_at is not None:
             events.append(Event(record.ended_at, "Over: the wishes changed, or only one is left"))
     for approval in approvals:
@@ -278,9 +280,3 @@ def _history(records: Sequence[ConflictRecord], approvals: Sequence[ConflictAppr
                 Event(approval.decided_at, f"{approval.get_status_display()}{rule}", approval.decided_by)
             )
     return tuple(sorted(events, key=lambda event: event.at, reverse=True)[:HISTORY_SHOWN])
-
-
-def _stance(quantity: Decimal) -> str:
-    if not quantity:
-        return "flat"
-    return f"{'long' if quantity > 0 else 'short'} {abs(quantity).normalize():f}"

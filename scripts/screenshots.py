@@ -59,12 +59,24 @@ def pages_of(page: Page, base: str) -> dict[str, str]:
         "trader-add": preview,
         "trader-preview": f"{preview}?kind=replay&key=qwen3-max",
         "trader-invalid": f"{preview}?kind=hyperliquid&key=0x12",
+        "conflicts": f"{portfolio}/conflicts/",
+        "orders": f"{portfolio}/orders/",
+        "order": _newest_order(page, f"{portfolio}/orders/?state=filled"),
+        "closed": f"{portfolio}/orders/closed/",
+        "ledger": f"{portfolio}/orders/ledger/",
         "money": f"{portfolio}/money/",
         "settings": f"{portfolio}/settings/",
         "portfolio-new": f"{base}/portfolios/new/",
         "password": f"{base}/accounts/password/change/",
         "missing": f"{base}/portfolios/999999999/",
     }
+
+
+def _newest_order(page: Page, address: str) -> str:
+    """Address of the newest order of a list; the list itself when it is empty."""
+    page.goto(address)
+    link = page.locator("[id^=order-link-]").first
+    return f"{page.url.split('/portfolios/')[0]}{link.get_attribute('href')}" if link.count() else address
 
 
 def sign_in(context: BrowserContext, base: str, email: str, password: str) -> Page:

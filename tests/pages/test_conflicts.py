@@ -174,7 +174,7 @@ def test_history_tells_what_was_decided(desk: Desk) -> None:
     assert [(event.text, event.detail) for event in story.history] == [
         ("Approved with first", "alice@example.com"),
         ("Approval asked for", ""),
-        ("Combine: short 9 to short 5", "Limit: 25 % of equity"),
+        ("Combine: short 9.00 to short 5.00", "Limit: 25 % of equity"),
     ]
 
 
