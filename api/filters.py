@@ -5,8 +5,10 @@ from __future__ import annotations
 import django_filters
 from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 
+from accounts.models import AuditEntry
 from accounts.selectors import BIGGEST_ID
-from engine.models import Decision
+from engine.models import Command, Decision
+from execution.models import Order
 
 
 class WordsFilter(django_filters.BaseInFilter, django_filters.CharFilter):
@@ -28,13 +30,61 @@ class DecisionFilter(django_filters.FilterSet):
         fields: tuple[str, ...] = ()
 
 
+class CommandFilter(django_filters.FilterSet):
+    """?kind=close,cancel&status=running&since=2026-01-01T00:00:00Z"""
+
+    kind = WordsFilter(field_name="kind", max_length=16)
+    status = WordsFilter(field_name="status", max_length=8)
+    since = django_filters.IsoDateTimeFilter(field_name="accepted_at", lookup_expr="gte")
+
+    class Meta:
+        model = Command
+        fields: tuple[str, ...] = ()
+
+
+class OrderFilter(django_filters.FilterSet):
+    """?status=filled,cancelled&underlying=BTC&side=BUY&purpose=entry&origin=person&command=<id>&since=…"""
+
+    status = WordsFilter(field_name="status", max_length=18)
+    underlying = django_filters.CharFilter(field_name="underlying", max_length=48)
+    side = WordsFilter(field_name="side", max_length=4)
+    purpose = WordsFilter(field_name="purpose", max_length=12)
+    origin = WordsFilter(field_name="origin", max_length=8)
+    command = django_filters.UUIDFilter(field_name="command_id")
+    since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+
+    class Meta:
+        model = Order
+        fields: tuple[str, ...] = ()
+
+
+class AuditFilter(django_filters.FilterSet):
+    """?action=position.close&outcome=refused&via=api&command=<id>&since=2026-01-01T00:00:00Z"""
+
+    action = WordsFilter(field_name="action", max_length=48)
+    outcome = WordsFilter(field_name="outcome", max_length=8)
+    via = WordsFilter(field_name="via", max_length=12)
+    command = django_filters.UUIDFilter(field_name="command_id")
+    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+
+    class Meta:
+        model = AuditEntry
+        fields: tuple[str, ...] = ()
+
+
 class DecisionPages(CursorPagination):
     """Newest first; a cursor, so that pages hold still while new decisions arrive."""
 
-    ordering = "-id"
+    ordering: str | tuple[str, ...] = "-id"
     page_size = 50
     max_page_size = 200
     page_size_query_param = "limit"
+
+
+class CommandPages(DecisionPages):
+    """The same for commands, whose ids are random."""
+
+    ordering = ("-accepted_at", "id")
 
 
 class ShortPages(LimitOffsetPagination):

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from api import views
+from api import trading_views, views
 
 app_name = "api"
 _ONE = "portfolios/<int:portfolio_id>/"
@@ -15,5 +15,10 @@ urlpatterns = [
     path(f"{_ONE}follows/", views.FollowListView.as_view(), name="follows"),
     path(f"{_ONE}follows/<int:follow_id>/", views.FollowView.as_view(), name="follow"),
     path(f"{_ONE}decisions/", views.DecisionListView.as_view(), name="decisions"),
+    path(f"{_ONE}commands/", trading_views.CommandListView.as_view(), name="commands"),
+    path(f"{_ONE}commands/<uuid:command_id>/", trading_views.CommandView.as_view(), name="command"),
+    path(f"{_ONE}orders/", trading_views.OrderListView.as_view(), name="orders"),
+    path(f"{_ONE}orders/<int:order_id>/", trading_views.OrderView.as_view(), name="order"),
+    path(f"{_ONE}audit/", trading_views.AuditListView.as_view(), name="audit"),
     re_path(r"", views.NoSuchView.as_view(), name="nothing"),
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
 RECORD_SECTIONS: Final = ("portfolio", "kpis", "capital", "curve", "health")
-KEYED_SECTIONS: Final = ("traders", "positions", "conflicts", "orders", "activity")
+KEYED_SECTIONS: Final = ("traders", "positions", "conflicts", "orders", "commands", "activity")
 
 PortfolioView = dict[str, dict[str, Any]]
 

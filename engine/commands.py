@@ -69,7 +69,7 @@ def command_accept(
         known = _known(portfolio=portfolio, key=key, kind=kind, data=clean)
         if known is not None:
             return known
-        handler.refer(portfolio, clean)
+        _refer(handler, portfolio, clean)
         _refuse_too_many(portfolio)
     except InputError as error:
         _refusal_keep(portfolio, kind, data, error, asked_by, via, now)
@@ -141,6 +141,14 @@ def _known(*, portfolio: Portfolio, key: str, kind: str, data: Mapping[str, Any]
     if command is not None and (command.kind != kind or command.data != data):
         raise InputError("This key was used for another command. Make a new key for a new wish.", field="key")
     return command
+
+
+def _refer(handler: CommandHandler, portfolio: Portfolio, data: Mapping[str, Any]) -> None:
+    """What the data names and is not there is a wrong field, not a wrong address."""
+    try:
+        handler.refer(portfolio, data)
+    except NotFound as error:
+        raise InputError(error.message, field=error.field) from None
 
 
 def _refuse_too_many(portfolio: Portfolio) -> None:

@@ -45,5 +45,6 @@ def view_build(*, context: ViewContext) -> PortfolioView:
         "positions": view_books.positions_section(context),
         "conflicts": view_traders.conflicts_section(context),
         "orders": view_books.orders_section(context),
+        "commands": view_books.commands_section(context),
         "activity": view_traders.activity_section(context),
     }

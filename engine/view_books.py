@@ -7,6 +7,7 @@ from typing import Any
 
 from core.decimals import ONE, ZERO, plain
 from core.types import Policy, PositionSide
+from engine.models import Command
 from engine.view_context import ViewContext, iso, money, percent, ratio
 from engine.view_context import price as price_text
 from execution.models import Order
@@ -27,6 +28,9 @@ def portfolio_record(context: ViewContext) -> dict[str, Any]:
         "risk_profile": portfolio.risk_profile,
         "conflict_rule": portfolio.conflict_rule,
         "auto_rebalance": portfolio.auto_rebalance,
+        "trading_mode": portfolio.trading_mode,
+        "dry_run": portfolio.dry_run,
+        "approves_conflicts": portfolio.approves_conflicts,
         "status": portfolio.status,
         "status_reason": portfolio.status_reason,
         "start_at": iso(portfolio.created_at),
@@ -209,7 +213,29 @@ def _order(order: Order) -> dict[str, Any]:
         "average_price": price_text(ratio(order.filled_notional, order.filled_quantity)),
         "status": order.status,
         "purpose": order.purpose,
+        "origin": order.origin,
+        "market": order.market,
         "reduce_only": order.reduce_only,
         "created_at": iso(order.created_at),
         "expires_at": iso(order.expires_at),
+    }
+
+
+def commands_section(context: ViewContext) -> Section:
+    """Return the newest commands with their answers, so that every open page shows what came of them."""
+    return {str(command.pk): _command(command) for command in context.commands}
+
+
+def _command(command: Command) -> dict[str, Any]:
+    return {
+        "id": str(command.pk),
+        "kind": command.kind,
+        "label": command.get_kind_display(),
+        "data": command.data,
+        "status": command.status,
+        "answer": command.answer,
+        "result": command.result,
+        "via": command.via,
+        "accepted_at": iso(command.accepted_at),
+        "finished_at": iso(command.finished_at),
     }

@@ -15,7 +15,7 @@ from accounts.models import Portfolio
 from allocation.domain.limits import PROFILES, Limits
 from allocation.models import CapitalAccount, Follow
 from core.decimals import plain, to_money, to_price
-from engine.models import CycleState, Decision
+from engine.models import Command, CycleState, Decision
 from engine.trader_stats import stats_read
 from execution.models import Order
 from markets.models import Mark, World
@@ -25,6 +25,7 @@ from traders.models import Trader
 from traders.selectors import TraderStats, TraderStatus, trader_statuses_of
 
 ACTIVITY_LENGTH: Final = 30
+COMMANDS_LENGTH: Final = 10
 MARK_STALE_AFTER: Final = timedelta(seconds=15)
 HUNDRED: Final = Decimal(100)
 CENT: Final = Decimal("0.01")
@@ -60,6 +61,7 @@ class ViewContext:
     orders: tuple[Order, ...]
     conflicts: tuple[ConflictRecord, ...]
     decisions: tuple[Decision, ...]
+    commands: tuple[Command, ...]  # newest first
 
     @property
     def run(self) -> int:
@@ -123,6 +125,9 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
             ConflictRecord.objects.filter(portfolio=portfolio, ended_at__isnull=True).order_by("-id")
         ),
         decisions=tuple(_decisions(portfolio)),
+        commands=tuple(
+            Command.objects.filter(portfolio=portfolio).order_by("-accepted_at", "pk")[:COMMANDS_LENGTH]
+        ),
     )
 
 

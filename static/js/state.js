@@ -2,7 +2,7 @@
 // so an old snapshot plus its changes equals a fresh snapshot.
 
 export const RECORD_SECTIONS = ["portfolio", "kpis", "capital", "curve", "health"];
-export const KEYED_SECTIONS = ["traders", "positions", "conflicts", "orders", "activity"];
+export const KEYED_SECTIONS = ["traders", "positions", "conflicts", "orders", "commands", "activity"];
 
 /**
  * Apply one change in place and return the view.

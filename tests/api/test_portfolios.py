@@ -60,7 +60,7 @@ def test_one_portfolio_is_the_view_of_page_and_socket(api: Client, alice: User) 
     body, expected = answer.json(), portfolio_view(portfolio=full)
     assert set(body) == {
         "portfolio", "kpis", "capital", "curve", "health",
-        "traders", "positions", "conflicts", "orders", "activity",
+        "traders", "positions", "conflicts", "orders", "commands", "activity",
     }  # fmt: skip
     assert body == expected
     assert body["portfolio"]["name"] == "Four models"

@@ -98,6 +98,7 @@ def view_make(*, traders: int = 4, positions: int = 6, seed: int = 7) -> dict[st
         if traders > 1 and positions
         else {},
         "orders": {str(n): _order(n, place) for n, place in enumerate(list(places.values())[:2], start=1)},
+        "commands": {},
         "activity": {str(n): _activity(random, n, list(people.values())) for n in range(1, 31)},
     }
 

@@ -156,7 +156,7 @@ def test_what_makes_no_sense_is_refused_and_told(
 def test_a_foreign_follow_is_as_unknown_as_none(portfolio: Portfolio, bob: User) -> None:
     """SEC-1: what belongs to someone else is not found."""
     foreign = follow_make(portfolio=portfolio_make(owner=bob, name="Bob's"), trader=trader_make())
-    with pytest.raises(NotFound, match=f"follows nobody under the number {foreign.pk}"):
+    with pytest.raises(InputError, match=f"follows nobody under the number {foreign.pk}"):
         accept(portfolio, kind="follow_pause", data={"follow_id": foreign.pk})
     foreign.refresh_from_db()
     assert foreign.status == "active"

@@ -1,0 +1,125 @@
+"""The shapes of commands, orders and audit entries."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.models import AuditEntry
+from api.serializers import StrictSerializer
+from core.decimals import plain, to_price
+from engine.models import Command
+from execution.models import Fill, Order, OrderEvent, OrderSlice
+
+
+class CommandRequest(StrictSerializer):
+    """What is asked for; which data a kind takes is described in docs/api.md."""
+
+    kind = serializers.CharField(max_length=40)
+    data = serializers.JSONField(default=dict)  # type: ignore[assignment]  # a field may be called so
+
+
+class CommandAnswer(serializers.ModelSerializer[Command]):
+    """A command and, once there is one, its answer."""
+
+    asked_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Command
+        fields = (
+            "id", "kind", "data", "status", "answer", "result", "via", "asked_by", "accepted_at",
+            "finished_at",
+        )  # fmt: skip
+
+    def get_asked_by(self, command: Command) -> str | None:
+        """Return the e-mail address of who asked; null for the system."""
+        return command.asked_by.email if command.asked_by else None
+
+
+class PlainDecimalField(serializers.DecimalField):
+    """A Decimal as the API writes them: a string without trailing zeros."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_digits=None, decimal_places=None, read_only=True, **options)
+
+    def to_representation(self, value: Decimal) -> str:
+        """Return the number as text."""
+        return plain(value)
+
+
+class OrderSliceAnswer(serializers.ModelSerializer[OrderSlice]):
+    """The part of an order for one follow; null is the owner's own."""
+
+    quantity = PlainDecimalField()
+
+    class Meta:
+        model = OrderSlice
+        fields = ("follow_id", "quantity")
+
+
+class OrderEventAnswer(serializers.ModelSerializer[OrderEvent]):
+    """One change of an order's status."""
+
+    class Meta:
+        model = OrderEvent
+        fields = ("at", "from_status", "to_status", "detail")
+
+
+class FillAnswer(serializers.ModelSerializer[Fill]):
+    """One execution."""
+
+    quantity = PlainDecimalField()
+    price = PlainDecimalField()
+    fee = PlainDecimalField()
+
+    class Meta:
+        model = Fill
+        fields = ("id", "venue_fill_id", "quantity", "price", "fee", "world_at", "received_at")
+
+
+class OrderAnswer(serializers.ModelSerializer[Order]):
+    """One order in the list; ``average_price`` is null before the first fill."""
+
+    code = serializers.CharField(source="instrument_id")
+    quantity = PlainDecimalField()
+    limit_price = PlainDecimalField()
+    filled_quantity = PlainDecimalField()
+    fees = PlainDecimalField()
+    decision_mark = PlainDecimalField()
+    average_price = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Order
+        fields: tuple[str, ...] = (
+            "id", "client_order_id", "code", "underlying", "side", "quantity", "limit_price", "market",
+            "reduce_only", "purpose", "origin", "reason", "status", "status_reason", "filled_quantity",
+            "average_price", "fees", "decision_mark", "command_id", "run", "created_at", "submitted_at",
+            "expires_at", "cancel_requested_at", "finished_at",
+        )  # fmt: skip
+
+    def get_average_price(self, order: Order) -> str | None:
+        """Return the average of the fills."""
+        if not order.filled_quantity:
+            return None
+        return plain(to_price(order.filled_notional / order.filled_quantity))
+
+
+class OrderStory(OrderAnswer):
+    """One order, whole: for whom, every change of its status, every fill."""
+
+    slices = OrderSliceAnswer(many=True)
+    events = OrderEventAnswer(many=True)
+    fills = FillAnswer(many=True)
+
+    class Meta(OrderAnswer.Meta):
+        fields = (*OrderAnswer.Meta.fields, "slices", "events", "fills")
+
+
+class AuditAnswer(serializers.ModelSerializer[AuditEntry]):
+    """One entry of the audit log."""
+
+    class Meta:
+        model = AuditEntry
+        fields = ("id", "at", "actor_name", "via", "action", "outcome", "text", "data", "command_id")
