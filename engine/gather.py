@@ -15,6 +15,7 @@ from typing import Final
 from django.conf import settings
 
 from accounts.models import Portfolio
+from allocation.correlations import correlations_recent
 from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 from allocation.domain.copied import JoinMode, ignored_on_join, ignored_on_resume
 from allocation.domain.limits import PROFILES, gross_cap
@@ -95,6 +96,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
     limits = PROFILES[portfolio.risk_profile]
     policy = Policy(portfolio.policy)
     tradable = _markets(instruments, marks, positions)
+    holdings = _holdings(positions, _open_orders(portfolio))
     inputs = CopyInputs(
         policy=policy,
         rule=ConflictRule(portfolio.conflict_rule),
@@ -102,7 +104,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         equity=portfolio_equity(portfolio=portfolio),
         free_capital=account.free,
         follows=tuple(view.follow_input for view in views),
-        holdings=_holdings(positions, _open_orders(portfolio)),
+        holdings=holdings,
         markets=tradable,
         overrides={
             o.underlying: ConflictRule(o.rule) for o in ConflictOverride.objects.filter(portfolio=portfolio)
@@ -111,6 +113,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         drift_threshold=settings.DRIFT_THRESHOLD_PCT / 100,
         margin_rate=margin_rate_for(portfolio=portfolio),
         fee_rate=paper_assumptions().fee_bps(policy) * BPS,
+        correlations=correlations_recent(world=world, codes=_codes(views, holdings, tradable), now=now),
         blocked=frozenset(
             BlockedUnderlying.objects.filter(portfolio=portfolio).values_list("underlying", flat=True)
         ),
@@ -333,6 +336,15 @@ def _markets(
             mark = marks[code]
             result[spec.underlying] = Market(instrument=spec, mark=mark.price, stale=mark.stale)
     return result
+
+
+def _codes(
+    views: Iterable[_FollowView], holdings: Mapping[str, Holding], markets: Mapping[str, Market]
+) -> dict[str, str]:
+    """Return the instrument of every underlying that is held or that a trader holds."""
+    books = [view.follow_input.book for view in views if view.follow_input.book]
+    asked = set(holdings).union(*(book.legs for book in books))
+    return {underlying: markets[underlying].instrument.code for underlying in asked if underlying in markets}
 
 
 def _entries_blocked(portfolio: Portfolio, account: CapitalAccount, now: datetime) -> str:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from allocation.domain.books import TraderBook
+from allocation.domain.correlation import Correlations
 from allocation.domain.drift import DRIFT_THRESHOLD
 from allocation.domain.limits import Limits
 from core.decimals import ONE, ZERO
@@ -148,6 +149,7 @@ class CopyInputs:
     :param free_capital: what reservations can still be granted from
     :param margin_rate: capital an entry needs per unit of notional: 1 for spot, 1/leverage for perp
     :param fee_rate: taker fee as a fraction of notional, needed beside it
+    :param correlations: how the underlyings moved together lately; what is not known counts as together
     :param blocked: underlyings that are never opened
     :param barred: underlyings of which nothing is opened just now, and why
     :param entries_blocked: why nothing at all may be opened (halted, reducing); empty when it may
@@ -172,6 +174,7 @@ class CopyInputs:
     drift_threshold: Decimal = DRIFT_THRESHOLD
     margin_rate: Decimal = ONE
     fee_rate: Decimal = ZERO
+    correlations: Correlations = field(default_factory=Correlations)
     blocked: frozenset[str] = frozenset()
     barred: Mapping[str, str] = field(default_factory=dict)
     entries_blocked: str = ""

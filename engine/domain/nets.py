@@ -96,7 +96,11 @@ def nets_limit(
     ]
     exposures = {draft.underlying: _exposure(draft) for draft in drafts}
     answers = limits_apply(
-        exposures=tuple(exposures.values()), limits=inputs.limits, equity=inputs.equity, policy=inputs.policy
+        exposures=tuple(exposures.values()),
+        limits=inputs.limits,
+        equity=inputs.equity,
+        policy=inputs.policy,
+        correlations=inputs.correlations,
     )
     return {
         draft.underlying: _net(draft, exposures[draft.underlying], answers[draft.underlying])

@@ -19,9 +19,21 @@ from positions.domain.netting import FollowId, Transfer, slices_after
 
 D = Decimal
 T0 = datetime(2025, 10, 20, 12, 0, tzinfo=UTC)
-WIDE = Limits(max_position=D(10), max_positions=100, max_correlated=D(10), max_gross=D(2))
+WIDE = Limits(
+    max_position=D(10),
+    max_positions=100,
+    max_correlated=D(10),
+    max_gross=D(2),
+    max_asset_weight=D(10),
+    max_open_orders=100,
+)
 PRICES = {"BTC": D(60000), "ETH": D(3000), "SOL": D(200), "DOGE": D("0.2")}
 STEPS = {"BTC": D("0.00001"), "ETH": D("0.0001"), "SOL": D("0.01"), "DOGE": D(1)}
+
+
+def bounds(position: Decimal, positions: int, gross: Decimal) -> Limits:
+    """Limits for the size of one position, their number and their sum; wide for all else."""
+    return replace(WIDE, max_position=position, max_positions=positions, max_gross=gross)
 
 
 def instrument(code: str, *, step: Decimal | None = None) -> Instrument:

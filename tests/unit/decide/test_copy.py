@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from allocation.domain.limits import PROFILES, Limits
+from allocation.domain.limits import PROFILES
 from core.errors import BooksDiffer
 from core.types import ConflictRule, OrderSide, Policy
 from engine.domain.copy import copy_plan
 from engine.domain.copy_types import CopyInputs, FollowState, LegMemory, WorkingOrder
 from engine.domain.plan_types import CopyPlan, Decision, DecisionKind, Purpose
 from positions.domain.netting import SliceDelta
-from tests.unit.decide.scenario import PRICES, Keeper, book, follow, holding, inputs, markets
+from tests.unit.decide.scenario import PRICES, Keeper, book, bounds, follow, holding, inputs, markets
 
 D = Decimal
 
@@ -220,7 +220,7 @@ def test_a_cap_scales_all_slices_by_one_factor() -> None:
         inputs=inputs(
             follow(1, book(10000, {"ETH": 2})),
             follow(2, book(20000, {"ETH": 2})),
-            limits=Limits(D("0.25"), 10, D(1), D(2)),
+            limits=bounds(D("0.25"), 10, D(2)),
         )
     )
     assert orders(plan) == [("BUY", "ETH", D("0.8333"), Purpose.ENTRY)]
@@ -236,7 +236,7 @@ def test_a_cap_scales_all_slices_by_one_factor() -> None:
         ({"blocked": frozenset({"ETH"})}, DecisionKind.REFUSED, "ETH is on the block list"),
         ({"entries_blocked": "the portfolio is halted"}, DecisionKind.REFUSED, "the portfolio is halted"),
         ({"markets": markets(stale=frozenset({"ETH"}))}, DecisionKind.DELAYED, "the price of ETH is stale"),
-        ({"limits": Limits(D(1), 0, D(1), D(2))}, DecisionKind.REFUSED, "all 0 places are taken"),
+        ({"limits": bounds(D(1), 0, D(2))}, DecisionKind.REFUSED, "all 0 places are taken"),
         (
             {"free_capital": D(5)},
             DecisionKind.DELAYED,
@@ -269,7 +269,7 @@ def test_what_keeps_an_entry_back_has_a_reason_and_an_end(
         {"entries_blocked": "halted"},
         {"markets": markets(stale=frozenset({"ETH"}))},
         {"free_capital": D(0)},
-        {"limits": Limits(D("0.001"), 0, D(1), D(2))},
+        {"limits": bounds(D("0.001"), 0, D(2))},
     ],
 )
 def test_nothing_stands_between_a_traders_exit_and_ours(change: dict[str, Any]) -> None:
@@ -464,7 +464,7 @@ def test_the_owners_own_slice_is_never_touched() -> None:
     """SPEC, leaving: what was handed over stays, counts against limits, and ends with the world."""
     mine = holding("ETH", {None: "0.5"})
     given = inputs(
-        follow(1, book(10000, {"ETH": 1})), holdings={"ETH": mine}, limits=Limits(D("0.3"), 9, D(1), D(2))
+        follow(1, book(10000, {"ETH": 1})), holdings={"ETH": mine}, limits=bounds(D("0.3"), 9, D(2))
     )
     plan = copy_plan(inputs=given)
     assert orders(plan) == [("BUY", "ETH", D("0.5"), Purpose.SCALE_IN)]

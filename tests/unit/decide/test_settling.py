@@ -7,13 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from allocation.domain.limits import Limits
 from core.types import OrderSide, Policy
 from engine.domain.copy import copy_plan
 from engine.domain.copy_types import FollowState, LegMemory, Market, WorkingOrder
 from engine.domain.legs import slice_staying
 from engine.domain.plan_types import CopyPlan, DecisionKind
-from tests.unit.decide.scenario import D, Keeper, book, follow, holding, inputs, instrument, markets
+from tests.unit.decide.scenario import D, Keeper, book, bounds, follow, holding, inputs, instrument, markets
 
 
 def known(quantity: str, slice_quantity: str) -> LegMemory:
@@ -71,7 +70,7 @@ def test_what_stays_is_scaled_only_where_nothing_else_can_be() -> None:
         follow(1, book(10000, {"ETH": 1}), state=FollowState.PAUSED, memory={"ETH": known("1", "1")}),
         follow(2, book(10000, {}), state=FollowState.PAUSED, memory={"ETH": known("-1", "-1")}),
         holdings={"ETH": holding("ETH", {1: 1, 2: -1})},
-        limits=Limits(D("0.18"), 9, D(1), D(2)),
+        limits=bounds(D("0.18"), 9, D(2)),
     )
     plan = copy_plan(inputs=given)
     assert signed_orders(plan) == [("ETH", D("0.6"))]
@@ -176,7 +175,7 @@ def test_an_unpriced_holding_is_held_and_counted() -> None:
         follow(1, book(10000, {"BTC": "0.1"}), memory={"ETH": known("1", "1")}),
         holdings={"ETH": replace(holding("ETH", {1: 1}), average_entry=D(3000))},
         markets={"BTC": markets()["BTC"]},
-        limits=Limits(D(1), 1, D(1), D(2)),
+        limits=bounds(D(1), 1, D(2)),
     )
     plan = copy_plan(inputs=given)
     assert plan.orders == ()

@@ -9,9 +9,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import combinations
 
 from allocation.domain.copied import ignored_ratchet
-from allocation.domain.limits import PROFILES, gross_cap
+from allocation.domain.correlation import Correlations, groups_of
+from allocation.domain.limits import PROFILES, gross_cap, kept
 from core.decimals import ZERO
 from core.types import ConflictRule, OrderSide, Policy
 from engine.domain.copy import copy_plan
@@ -104,6 +106,9 @@ class Walk:
             rule=rng.choice(list(ConflictRule)),
             overrides={"ETH": rng.choice(list(ConflictRule))} if rng.random() < 0.3 else {},
             limits=rng.choice([WIDE, *PROFILES.values(), replace(WIDE, max_positions=2)]),
+            correlations=Correlations(
+                {pair: rng.uniform(-1, 1) for pair in combinations(sorted(CODES), 2) if rng.random() < 0.7}
+            ),
             equity=D(rng.choice([0, 300, 10000, 10000])),
             free_capital=D(rng.choice([0, 500, 20000, 20000])),
             markets=markets(self.prices, stale=frozenset(rng.sample(CODES, rng.choice([0, 0, 1])))),
@@ -259,19 +264,25 @@ def _check_bars(given: CopyInputs, plan: CopyPlan, after: Mapping[str, Mapping[F
 
 
 def _check_limits(given: CopyInputs, plan: CopyPlan, after: Mapping[str, Mapping[FollowId, Decimal]]) -> None:
-    """Limits bound increases: of one position, of all, and of their number."""
+    """Limits bound increases: of one position, of those that move together, of all, and of their number."""
     equity = max(given.equity, ZERO)
-    cap = given.limits.max_position * equity
+    cap = min(given.limits.max_position, given.limits.max_asset_weight) * equity
     gross = gross_cap(limits=given.limits, policy=given.policy) * equity
-    total = kept = ZERO
+    wanted: dict[str, Decimal] = {}
+    stays: dict[str, Decimal] = {}
     for net in plan.nets:
         mark = given.markets[net.underlying].mark
         held, then = net.held * mark, sum(after.get(net.underlying, {}).values(), ZERO) * mark
         assert abs(then) <= max(cap, abs(held)) + DUST
         assert abs(net.notional) <= max(cap, abs(held) if held * net.notional > 0 else ZERO) + DUST
-        total += abs(net.notional)
-        kept += min(abs(held), abs(net.notional)) if held * net.notional > 0 else ZERO
-    assert total <= max(gross, kept) + DUST * len(plan.nets)
+        wanted[net.underlying] = net.notional
+        stays[net.underlying] = abs(kept(held=held, wanted=net.notional))
+    total = sum(map(abs, wanted.values()), ZERO)
+    assert total <= max(gross, sum(stays.values(), ZERO)) + DUST * len(plan.nets)
+    for members in groups_of(exposures=wanted, correlations=given.correlations).values():
+        top = sorted(members, key=lambda name: abs(wanted[name]))[-3:]
+        allowed = max(given.limits.max_correlated * equity, sum((stays[name] for name in top), ZERO))
+        assert sum((abs(wanted[name]) for name in top), ZERO) <= allowed + DUST * 3
     before = sum(1 for h in given.holdings.values() if any(h.slices.values()) or h.working)
     newly = {u for u, parts in after.items() if any(parts.values())} | set(given.holdings)
     assert len(newly) <= max(given.limits.max_positions, before)
