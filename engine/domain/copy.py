@@ -38,7 +38,7 @@ def copy_plan(*, inputs: CopyInputs) -> CopyPlan:
     placements = entries_fund(
         placements=wanted,
         scores=ranks,
-        turns=inputs.entries_at_once - sum(len(holding.opening) for holding in inputs.holdings.values()),
+        turns=_turns(inputs),
         markets=inputs.markets,
         free_capital=inputs.free_capital,
         margin_rate=inputs.margin_rate,
@@ -56,6 +56,12 @@ def _wishes(scene: Scene) -> list[Wish]:
         for leg in legs
         if leg.votes and leg.follow_id is not None
     ]
+
+
+def _turns(inputs: CopyInputs) -> int:
+    """Return how many more entries may go now: at most five work at once, and no more than the limits say."""
+    opening = sum(len(holding.opening) for holding in inputs.holdings.values())
+    return min(inputs.entries_at_once, inputs.limits.max_open_orders) - opening
 
 
 def _placement(net: Net, inputs: CopyInputs) -> Placement:
