@@ -15,7 +15,7 @@ from django.db.models import F, Q
 
 from accounts.models import Portfolio
 from core.clock import utc_now
-from core.decimals import MONEY_DIGITS, QUANTITY_DIGITS
+from core.decimals import MONEY_DIGITS, PRICE_DIGITS, QUANTITY_DIGITS
 from traders.models import Trader
 
 ZERO = Decimal(0)
@@ -106,6 +106,12 @@ class FollowLeg(models.Model):
         **QUANTITY_DIGITS,
         default=ZERO,
         help_text="Signed quantity its slice was last sent toward, after rule and limits.",
+    )
+    added_price = models.DecimalField(
+        **PRICE_DIGITS,
+        null=True,
+        blank=True,
+        help_text="What the trader paid for the part it last added, per unit of the underlying (EXE-4).",
     )
     updated_at = models.DateTimeField(default=utc_now)
 

@@ -19,7 +19,7 @@ from django.db.models import F
 from allocation.follows import follow_end, trader_is_followed
 from allocation.models import CapitalAccount, Follow, FollowLeg, Reservation
 from allocation.reservations import capital_reserve
-from core.decimals import ZERO, plain
+from core.decimals import plain
 from core.ids import fingerprint
 from engine.decisions import DecisionNote, decisions_store
 from engine.domain.plan_types import CopyPlan, Decision, OrderIntent, ResolvedConflict
@@ -37,6 +37,13 @@ from traders.services import trader_sync_pause
 
 CYCLE_EVERY: Final = timedelta(seconds=60)
 ORDER_LIFETIME_S: Final = 60
+_LEG_COLUMNS: Final = (
+    "trader_quantity",
+    "ignored_quantity",
+    "target_notional",
+    "target_quantity",
+    "added_price",
+)
 
 
 class Superseded(Exception):
@@ -81,10 +88,12 @@ def _version_claim(gathered: Gathered) -> None:
 
 def _legs_store(plan: CopyPlan, gathered: Gathered) -> None:
     """Store what was adopted and what stays uncopied, and note joining follows as joined."""
-    changes: dict[tuple[int, str], dict[str, Decimal]] = {}
+    changes: dict[tuple[int, str], dict[str, Decimal | None]] = {}
     for follow_id, ignored in gathered.joins.items():
         for underlying, quantity in ignored.items():
             changes.setdefault((follow_id, underlying), {})["ignored_quantity"] = quantity
+    for (follow_id, underlying), price in _added_prices(gathered).items():
+        changes.setdefault((follow_id, underlying), {})["added_price"] = price
     for update in plan.ignored:
         changes.setdefault((update.follow_id, update.underlying), {})["ignored_quantity"] = update.quantity
     for change in plan.memory:
@@ -93,13 +102,7 @@ def _legs_store(plan: CopyPlan, gathered: Gathered) -> None:
         (_leg(gathered, key, columns) for key, columns in sorted(changes.items())),
         update_conflicts=True,
         unique_fields=["follow", "underlying"],
-        update_fields=[
-            "trader_quantity",
-            "ignored_quantity",
-            "target_notional",
-            "target_quantity",
-            "updated_at",
-        ],
+        update_fields=[*_LEG_COLUMNS, "updated_at"],
     )
     if gathered.joins:
         Follow.objects.filter(pk__in=gathered.joins).update(joined=True, resumed_at=None)
@@ -108,11 +111,18 @@ def _legs_store(plan: CopyPlan, gathered: Gathered) -> None:
             Follow.objects.filter(pk=follow_id).update(decided_basis_id=basis_id)
 
 
-def _leg(gathered: Gathered, key: tuple[int, str], columns: Mapping[str, Decimal]) -> FollowLeg:
-    known = gathered.legs.get(key)
+def _added_prices(gathered: Gathered) -> dict[tuple[int, str], Decimal | None]:
+    """Return the prices of what traders last added that are not stored yet; None where there is none now."""
+    now = {(f.follow_id, u): price for f in gathered.inputs.follows for u, price in f.added.items()}
+    stored = {key: leg.added_price for key, leg in gathered.legs.items() if leg.added_price is not None}
+    return {key: now.get(key) for key in {**now, **stored} if now.get(key) != stored.get(key)}
+
+
+def _leg(gathered: Gathered, key: tuple[int, str], columns: Mapping[str, Decimal | None]) -> FollowLeg:
     leg = FollowLeg(follow_id=key[0], underlying=key[1], updated_at=gathered.now)
-    for name in ("trader_quantity", "ignored_quantity", "target_notional", "target_quantity"):
-        setattr(leg, name, columns.get(name, getattr(known, name) if known else ZERO))
+    known = gathered.legs.get(key, leg)
+    for name in _LEG_COLUMNS:
+        setattr(leg, name, columns.get(name, getattr(known, name)))
     return leg
 
 

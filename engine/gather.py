@@ -35,7 +35,7 @@ from engine.domain.copy_types import (
     Market,
     WorkingOrder,
 )
-from engine.evidence import past_read, pulses_read
+from engine.evidence import added_prices, past_read, pulses_read
 from engine.models import CycleState
 from execution.models import Order
 from execution.orders import entries_bar
@@ -89,7 +89,12 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
     follows = follows_current(portfolio_id=portfolio.pk)
     legs = {(leg.follow_id, leg.underlying): leg for leg in FollowLeg.objects.filter(follow__in=follows)}
     basis = TraderSnapshot.objects.in_bulk(
-        [f.trader.basis_snapshot_id for f in follows if f.trader.basis_snapshot_id]
+        {
+            snapshot_id
+            for follow in follows
+            for snapshot_id in (follow.trader.basis_snapshot_id, follow.decided_basis_id)
+            if snapshot_id
+        }
     )
     clock = world.clock()
     views = [_follow_view(follow, legs, basis, marks, clock) for follow in follows]
@@ -111,6 +116,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         },
         auto_rebalance=portfolio.auto_rebalance,
         drift_threshold=settings.DRIFT_THRESHOLD_PCT / 100,
+        max_chase=settings.MAX_CHASE_PCT / 100,
         margin_rate=margin_rate_for(portfolio=portfolio),
         fee_rate=paper_assumptions().fee_bps(policy) * BPS,
         correlations=correlations_recent(world=world, codes=_codes(views, holdings, tradable), now=now),
@@ -185,6 +191,7 @@ def _follow_view(
             book=book,
             ignored={**ignored, **joining} if joining is not None else ignored,
             memory=memory,
+            added=added_prices(book=book, before=_book_before(follow, snapshot, snapshots, marks), legs=own),
             basis_id=snapshot.pk if snapshot else None,
             decided_basis_id=follow.decided_basis_id,
         ),
@@ -216,6 +223,19 @@ def _book(snapshot: TraderSnapshot | None, marks: Mapping[str, MarkData]) -> Tra
     return book_at_marks(
         equity=snapshot.equity, legs=basis_legs(snapshot=snapshot, prices=prices), marks=prices
     )
+
+
+def _book_before(
+    follow: Follow,
+    snapshot: TraderSnapshot | None,
+    snapshots: Mapping[int, TraderSnapshot],
+    marks: Mapping[str, MarkData],
+) -> TraderBook | None:
+    """Return the book that the last cycle decided on; None where it is today's, or not known any more."""
+    if snapshot is None or follow.decided_basis_id in (None, snapshot.pk):
+        return None
+    before = snapshots.get(follow.decided_basis_id or 0)
+    return _book(before, marks) if before is not None and before.run == snapshot.run else None
 
 
 def basis_legs(*, snapshot: TraderSnapshot, prices: Mapping[str, Decimal]) -> list[BasisLeg]:

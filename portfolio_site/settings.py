@@ -50,6 +50,7 @@ SNAPSHOT_RETENTION_DAYS = read.whole("SNAPSHOT_RETENTION_DAYS", 90, low=1, high=
 RESERVATION_TIMEOUT_SECONDS = read.whole("RESERVATION_TIMEOUT_SECONDS", 30, low=1, high=3600)
 MARK_STALE_SECONDS = read.whole("MARK_STALE_SECONDS", 15, low=1, high=3600)
 DRIFT_THRESHOLD_PCT = read.number("DRIFT_THRESHOLD_PCT", "10", low="0.1", high="100")
+MAX_CHASE_PCT = read.number("MAX_CHASE_PCT", "2", low="0.1", high="100")
 REPLAY_SPEED = read.number("REPLAY_SPEED", "600", low="1", high="100000")
 PAPER_FEE_BPS = read.number("PAPER_FEE_BPS", "4.5", low="0", high="1000")
 PAPER_SPOT_FEE_BPS = read.number("PAPER_SPOT_FEE_BPS", "7", low="0", high="1000")

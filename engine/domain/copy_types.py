@@ -26,6 +26,7 @@ from engine.domain.scoring import MarketPulse, PastResults
 from positions.domain.netting import FollowId
 
 ENTRIES_AT_ONCE: Final = 5
+MAX_CHASE: Final = Decimal("0.02")
 
 
 class FollowState(StrEnum):
@@ -63,6 +64,7 @@ class FollowInput:
     :param place: the follow's place in the portfolio's order
     :param book: None where the trader was never read or cannot be read
     :param ignored: signed trader quantity not to copy, by underlying (see ``allocation.domain.copied``)
+    :param added: what the trader paid for the part it last added, by underlying; none where it never did
     :param basis_id: snapshot in which one of the trader's quantities last changed
     :param decided_basis_id: the basis the last cycle decided on
     """
@@ -75,6 +77,7 @@ class FollowInput:
     book: TraderBook | None = None
     ignored: Mapping[str, Decimal] = field(default_factory=dict)
     memory: Mapping[str, LegMemory] = field(default_factory=dict)
+    added: Mapping[str, Decimal] = field(default_factory=dict)
     basis_id: int | None = None
     decided_basis_id: int | None = None
 
@@ -157,6 +160,7 @@ class CopyInputs:
         override changed
     :param pulses: what is known of each underlying's market beside its mark
     :param past: what closed slices brought, by follow and underlying
+    :param max_chase: how far the price may have run past a trader's entry, as a fraction of it
     :param entries_at_once: how many orders that open may work at the same time
     :param world_ended: the recording is over, so everything is closed
     """
@@ -181,5 +185,6 @@ class CopyInputs:
     forced: frozenset[str] = frozenset()
     pulses: Mapping[str, MarketPulse] = field(default_factory=dict)
     past: Mapping[tuple[int, str], PastResults] = field(default_factory=dict)
+    max_chase: Decimal = MAX_CHASE
     entries_at_once: int = ENTRIES_AT_ONCE
     world_ended: bool = False

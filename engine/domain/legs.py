@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from allocation.domain.books import TraderLeg
 from allocation.domain.copied import copied_quantity, ignored_ratchet
 from allocation.domain.limits import gross_cap
 from allocation.domain.targets import TraderTargets, trader_targets
@@ -32,6 +33,8 @@ class Leg:
     :param held: the slice now
     :param trader_quantity: copied part of the trader's quantity; None where it could not be read
     :param wish: signed target in quote currency before rule and limits; 0 for a leg that stays
+    :param entry_price: the trader's own price of what it opened, or of the part it added where that alone is
+        to be copied; None where not known
     :param stays: the slice's target where the leg does not vote; None where it does
     :param changed: the trader did something that is not adopted yet
     """
@@ -51,6 +54,7 @@ class Leg:
     weight: Decimal = ZERO
     scale: Decimal = ONE
     opened_at: datetime | None = None
+    entry_price: Decimal | None = None
 
     @property
     def votes(self) -> bool:
@@ -206,7 +210,15 @@ def _leg(
         weight=weight,
         scale=targets.scale if targets else ONE,
         opened_at=book_leg.opened_at if book_leg else None,
+        entry_price=_entry_price(follow, book_leg, partly=bool(held or ignored.get(underlying))),
     )
+
+
+def _entry_price(follow: FollowInput, leg: TraderLeg | None, *, partly: bool) -> Decimal | None:
+    """Return what a trader paid for what is to be copied of it: the part it added, where we have the rest."""
+    if leg is None:
+        return None
+    return follow.added.get(leg.underlying, leg.entry_price) if partly else leg.entry_price
 
 
 def _read_quantity(follow: FollowInput, underlying: str, ignored: Mapping[str, Decimal]) -> Decimal | None:

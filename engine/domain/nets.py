@@ -4,6 +4,7 @@ The wishes' net, plus what stays for paused and lost traders and the owner, pass
 whole. Where a limit cuts it, the voting slices are scaled by one factor so that they sum to what
 is allowed; only if that cannot do it (what stays alone is too large) are all slices scaled.
 
+A leg whose trader's entry the price has run too far past asks for no more than it holds, each leg by itself.
 While entries are barred a slice may only shrink, and the position only toward zero: what a trader takes
 off beyond that waits, since it would open the other side. At a stale mark nothing changes hands either.
 """
@@ -11,11 +12,12 @@ off beyond that waits, since it would open the other side. At a stale mark nothi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from allocation.domain.limits import Allowed, Answer, Denied, Exposure, kept, limits_apply
 from core.decimals import ONE, QUANTITY_STEP, ZERO, split_pro_rata, to_step
+from engine.domain.chasing import legs_chased
 from engine.domain.copy_types import CopyInputs, Holding, Market
 from engine.domain.legs import Leg
 from positions.domain.conflicts import Resolution
@@ -32,6 +34,7 @@ class Net:
     :param wanted: Σ goals at the mark, in quote currency
     :param barred: why nothing may be opened here now
     :param crossable: the mark is good enough for slices to change hands at
+    :param chased: traders whose entry the price has run too far past, and how far, as a fraction of it
     """
 
     underlying: str
@@ -45,6 +48,7 @@ class Net:
     barred: str
     crossable: bool
     answer: Answer
+    chased: Mapping[FollowId, Decimal] = field(default_factory=dict)
 
     @property
     def barred_by_price(self) -> bool:
@@ -61,15 +65,20 @@ class Net:
         return self.targets[leg.follow_id] != leg.held
 
     def barred_leg(self, leg: Leg) -> bool:
-        """Tell whether a bar on entries or a missing place holds a leg back from where it should go."""
+        """Tell whether a bar, a missing place or the price holds a leg back from where it should go."""
         if self.targets[leg.follow_id] == self.goals[leg.follow_id]:
             return False
-        return isinstance(self.answer, Denied) or bool(self.barred)
+        return leg.follow_id in self.chased or self.entries_stopped
 
     def held_back(self, leg: Leg) -> bool:
         """Tell whether a bar keeps a leg from getting smaller."""
         goal = self.goals[leg.follow_id]
-        return self.barred_leg(leg) and kept(held=leg.held, wanted=goal) != leg.held
+        return self.entries_stopped and self.barred_leg(leg) and kept(held=leg.held, wanted=goal) != leg.held
+
+    @property
+    def entries_stopped(self) -> bool:
+        """Tell whether a bar or a missing place stops every entry here."""
+        return isinstance(self.answer, Denied) or bool(self.barred)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ class _Draft:
     asked: Mapping[FollowId, Decimal]
     barred: str
     crossable: bool
+    chased: Mapping[FollowId, Decimal]
 
 
 def nets_limit(
@@ -127,26 +137,32 @@ def _stale_text(underlying: str) -> str:
 def _draft(
     inputs: CopyInputs, underlying: str, legs: tuple[Leg, ...], resolution: Resolution | None
 ) -> _Draft:
-    """Convert wishes to quantities; under a bar no slice may ask for more than it holds."""
+    """Convert wishes to quantities; barred or chased, no slice may ask for more than it holds."""
     market = inputs.markets.get(underlying)
     barred = entries_barred(inputs=inputs, underlying=underlying)
-    goals: dict[FollowId, Decimal] = {}
-    asked: dict[FollowId, Decimal] = {}
-    for leg in legs:
-        goal = leg.held if market is None else _goal(leg, market, resolution)
-        goals[leg.follow_id] = goal
-        asked[leg.follow_id] = kept(held=leg.held, wanted=goal) if barred and leg.votes else goal
+    goals = {leg.follow_id: leg.held if market is None else _goal(leg, market, resolution) for leg in legs}
+    holding = inputs.holdings.get(underlying, Holding(underlying=underlying, quantity=ZERO))
+    chased: dict[FollowId, Decimal] = {}
+    if market is not None and not holding.opening:  # an order that works has its limit to guard it
+        chased = legs_chased(legs=legs, goals=goals, market=market, max_chase=inputs.max_chase)
+    asked = {
+        leg.follow_id: kept(held=leg.held, wanted=goals[leg.follow_id])
+        if leg.votes and (barred or leg.follow_id in chased)
+        else goals[leg.follow_id]
+        for leg in legs
+    }
     return _Draft(
         underlying=underlying,
         legs=legs,
         market=market,
-        holding=inputs.holdings.get(underlying, Holding(underlying=underlying, quantity=ZERO)),
+        holding=holding,
         resolution=resolution,
         goals=goals,
         asked=asked,
         barred=barred,
         # The last price of a recording that is over is as good as any that will come.
         crossable=market is not None and (not market.stale or inputs.world_ended),
+        chased=chased,
     )
 
 
@@ -192,6 +208,7 @@ def _net(draft: _Draft, exposure: Exposure, answer: Answer) -> Net:
         barred=draft.barred,
         crossable=draft.crossable,
         answer=answer,
+        chased=draft.chased,
     )
 
 

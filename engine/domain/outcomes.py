@@ -82,6 +82,10 @@ def _waiting(legs: Sequence[Leg], case: Case) -> str:
     return f"{reasons.names(legs)}: an order in {case.net.underlying} is working; the rest follows after it."
 
 
+def _chased(legs: Sequence[Leg], case: Case) -> str:
+    return reasons.chased(legs, case.net, case.placement)
+
+
 def _queued(legs: Sequence[Leg], case: Case) -> str:
     return reasons.queued(legs, case.net, case.placement, case.rank)
 
@@ -119,6 +123,7 @@ UNFUNDED: Final = Outcome(
 )
 QUEUED: Final = Outcome(_K.DELAYED, "Waiting its turn: {}", _queued)
 BARRED: Final = Outcome(_K.REFUSED, "Refused {}", _barred)
+CHASED: Final = Outcome(_K.REFUSED, "Too late for {}", _chased)
 STALE: Final = Outcome(_K.DELAYED, "Waiting for a fresh price of {}", _barred)
 HELD_BACK: Final = Outcome(_K.DELAYED, "Waiting to reduce {}", _held_back)
 CANCELLED: Final = Outcome(_K.DELAYED, "Cancelling an order in {}", _cancelled)
@@ -140,6 +145,8 @@ _BY_VERDICT: Final[Mapping[Verdict, Outcome]] = {
 def leg_outcome(*, leg: Leg, case: Case) -> Outcome | None:
     """Say how a leg's change ended; None where nothing changed and nothing was done."""
     net = case.net
+    if leg.follow_id in net.chased and not net.entries_stopped:
+        return CHASED
     if not leg.changed and not (net.moves(leg) and case.placement.cause is Cause.TRADER):
         return _uncaused(leg, case)
     if net.market is None:

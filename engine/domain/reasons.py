@@ -122,6 +122,20 @@ def queued(legs: Sequence[Leg], net: Net, placement: Placement, rank: CandidateS
     )
 
 
+def chased(legs: Sequence[Leg], net: Net, placement: Placement) -> str:
+    """Say how far the price has run past the traders' own entries, and what is done nevertheless."""
+    price = net.market.mark / net.market.instrument.multiplier if net.market else ZERO
+    runs = join(
+        [
+            f"{percent(net.chased[leg.follow_id])} past {leg.name}'s entry of {size(leg.entry_price or ZERO)}"
+            for leg in legs
+        ]
+    )
+    done = order_text(net=net, placement=placement)
+    note = f" Beside that: {done}." if done else ""
+    return f"{net.underlying} at {size(price)} is {runs}: too far to follow, unless it comes back.{note}"
+
+
 def small(legs: Sequence[Leg], net: Net) -> str:
     """Say that a change is less than the venue takes, and that it will add up."""
     if net.market is None:

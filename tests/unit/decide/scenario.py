@@ -54,15 +54,22 @@ def markets(
 
 
 def book(
-    equity: Decimal | int, quantities: Mapping[str, Any], prices: Mapping[str, Decimal] = PRICES
+    equity: Decimal | int,
+    quantities: Mapping[str, Any],
+    prices: Mapping[str, Decimal] = PRICES,
+    *,
+    entries: Mapping[str, Decimal] | None = None,
 ) -> TraderBook:
-    """A trader with ``equity`` and these signed quantities at these prices; opened in the given order."""
+    """A trader with ``equity`` and these signed quantities at these prices; opened in the given order.
+
+    Its ``entries`` are what it paid, by default today's prices.
+    """
     legs = {
         code: TraderLeg(
             underlying=code,
             quantity=D(quantity),
             notional=D(quantity) * prices[code],
-            entry_price=prices[code],
+            entry_price=(entries or prices)[code],
             opened_at=T0 + timedelta(minutes=place),
         )
         for place, (code, quantity) in enumerate(quantities.items())

@@ -113,7 +113,7 @@ def _settings_of(given: object) -> dict[str, object]:
     """Return everything but what carrying out a plan changes."""
     names = ("policy", "rule", "overrides", "limits", "equity", "markets", "blocked", "entries_blocked")
     calm = {name: getattr(given, name) for name in names}
-    return calm | {"free_capital": Decimal(10**9), "auto_rebalance": False}
+    return calm | {"free_capital": Decimal(10**9), "auto_rebalance": False, "max_chase": Decimal(10**9)}
 
 
 @pytest.mark.parametrize("seed", range(80))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import combinations
 
+from allocation.domain.chase import price_run
 from allocation.domain.copied import ignored_ratchet
 from allocation.domain.correlation import Correlations, groups_of
 from allocation.domain.limits import PROFILES, gross_cap, kept
@@ -47,6 +48,7 @@ class Walk:
     bases: dict[int, int] = field(default_factory=dict)
     basis: dict[int, int] = field(default_factory=dict)
     books: dict[int, dict[str, Decimal]] = field(default_factory=dict)
+    entries: dict[int, dict[str, Decimal]] = field(default_factory=dict)
     equities: dict[int, Decimal] = field(default_factory=dict)
     states: dict[int, FollowState] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=lambda: dict(PRICES))
@@ -71,6 +73,7 @@ class Walk:
             ratio = D(self.rng.choice([0, 0, 0.0005, 0.1, 0.5, 2])) * self.rng.choice([1, 1, -1])
             quantity = self.equities[follow_id] * ratio / self.prices[code]
             self.books[follow_id][code] = quantity.quantize(D("0.000001"))
+            self.entries.setdefault(follow_id, dict(self.prices))[code] = self.prices[code]
         self.basis[follow_id] += 1
 
     def stir(self) -> None:
@@ -89,7 +92,12 @@ class Walk:
         follows = [
             follow(
                 follow_id,
-                book(self.equities[follow_id] * rng.choice([1, 1, 1, 0]), self.books[follow_id], self.prices)
+                book(
+                    self.equities[follow_id] * rng.choice([1, 1, 1, 0]),
+                    self.books[follow_id],
+                    self.prices,
+                    entries=self.entries[follow_id],
+                )
                 if rng.random() < 0.95
                 else None,
                 state=state,
@@ -204,6 +212,7 @@ def plan_checked(given: CopyInputs) -> CopyPlan:
     after = positions_after(given, plan)
     _check_orders(given, plan)
     _check_bars(given, plan, after)
+    _check_chase(given, after)
     _check_limits(given, plan, after)
     _check_decisions(given, plan)
     if given.policy is Policy.SPOT:
@@ -261,6 +270,19 @@ def _check_bars(given: CopyInputs, plan: CopyPlan, after: Mapping[str, Mapping[F
             assert part * held >= 0
             # What the venue would not trade of another's exit may stay with a slice that remains.
             assert abs(part) <= abs(held) + (ZERO if code in stale else crumb)
+
+
+def _check_chase(given: CopyInputs, after: Mapping[str, Mapping[FollowId, Decimal]]) -> None:
+    """EXE-4: nothing is opened for a trader past whose entry the price has run more than 2 %."""
+    for each in given.follows:
+        for code, leg in (each.book.legs if each.book else {}).items():
+            holding, market = given.holdings.get(code), given.markets[code]
+            if holding is not None and (holding.slices.get(each.follow_id) or holding.opening):
+                continue
+            run = price_run(price=market.mark, entry=leg.entry_price, long=leg.quantity > 0)
+            crumb = max(market.instrument.quantity_step, market.instrument.min_notional / market.mark)
+            if run > given.max_chase:
+                assert abs(after.get(code, {}).get(each.follow_id, ZERO)) <= crumb
 
 
 def _check_limits(given: CopyInputs, plan: CopyPlan, after: Mapping[str, Mapping[FollowId, Decimal]]) -> None:
