@@ -264,7 +264,8 @@ def _conflict_note(conflict: ResolvedConflict, gathered: Gathered) -> DecisionNo
     return DecisionNote(
         kind="conflict",
         underlying=conflict.underlying,
-        text=f"{conflict.underlying} {conflict.kind.value} resolved by {conflict.rule.value}",
+        text=("Dry run: " if gathered.inputs.dry_run else "")
+        + f"{conflict.underlying} {conflict.kind.value} resolved by {conflict.rule.value}",
         reason=f"From {plain(conflict.before_quantity)} to {plain(after)}"
         + (f"; capped at {conflict.capped_reason}" if conflict.capped_reason else ""),
         follow_ids=[holder.follow_id for holder in conflict.holders],

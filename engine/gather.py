@@ -126,6 +126,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now),
         entries_blocked=_entries_blocked(portfolio, account, now),
         forced=_forced(cycle, positions, views),
+        dry_run=portfolio.dry_run,
         world_ended=clock.ended(now),
         pulses=pulses_read(world=world, markets=tradable, underlyings=_followed(views), now=now),
         past=past_read(portfolio_id=portfolio.pk, follows=follows),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from core.decimals import ZERO
 from engine.domain.assemble import plan_assemble
 from engine.domain.copy_types import CopyInputs
+from engine.domain.dry_run import plan_dry
 from engine.domain.funding import entries_fund
 from engine.domain.legs import Scene, scene_gather
 from engine.domain.nets import Net, nets_limit
@@ -45,7 +46,8 @@ def copy_plan(*, inputs: CopyInputs) -> CopyPlan:
         fee_rate=inputs.fee_rate,
     )
     cases = [_case(net, placements[u], ranks.get(u), inputs) for u, net in nets.items()]
-    return plan_assemble(scene=scene, cases=cases, inputs=inputs)
+    plan = plan_assemble(scene=scene, cases=cases, inputs=inputs)
+    return plan_dry(plan=plan) if inputs.dry_run and not inputs.world_ended else plan
 
 
 def _wishes(scene: Scene) -> list[Wish]:

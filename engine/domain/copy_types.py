@@ -162,6 +162,7 @@ class CopyInputs:
     :param past: what closed slices brought, by follow and underlying
     :param max_chase: how far the price may have run past a trader's entry, as a fraction of it
     :param entries_at_once: how many orders that open may work at the same time
+    :param dry_run: tell what would be done, and do nothing
     :param world_ended: the recording is over, so everything is closed
     """
 
@@ -187,4 +188,5 @@ class CopyInputs:
     past: Mapping[tuple[int, str], PastResults] = field(default_factory=dict)
     max_chase: Decimal = MAX_CHASE
     entries_at_once: int = ENTRIES_AT_ONCE
+    dry_run: bool = False
     world_ended: bool = False
