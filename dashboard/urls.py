@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from dashboard import conflict_views, history_views, money_views, settings_views, trader_views, views
+from dashboard import (
+    conflict_views,
+    history_views,
+    money_views,
+    risk_views,
+    settings_views,
+    trader_views,
+    views,
+)
 
 app_name = "dashboard"
 PORTFOLIO = "portfolios/<int:portfolio_id>/"
@@ -25,6 +33,7 @@ urlpatterns = [
     path(f"{PORTFOLIO}orders/<int:order_id>/", history_views.order_page, name="order"),
     path(f"{PORTFOLIO}orders/closed/", history_views.closed_page, name="closed"),
     path(f"{PORTFOLIO}orders/ledger/", history_views.ledger_page, name="ledger"),
+    path(f"{PORTFOLIO}risk/", risk_views.risk_page, name="risk"),
     path(f"{PORTFOLIO}money/", money_views.money_page, name="money"),
     path(f"{PORTFOLIO}money/deposit/", money_views.deposit, name="cash_deposit"),
     path(f"{PORTFOLIO}money/withdraw/", money_views.withdraw, name="cash_withdraw"),

@@ -57,6 +57,22 @@ def order_state(status: str, css: str = "") -> SafeString:
     )
 
 
+COMMAND_STATES: Final = {
+    "accepted": ("hourglass", "working", "Accepted"),
+    "running": ("hourglass", "working", "Under way"),
+    "done": ("circle-check", "filled", "Done"),
+    "refused": ("ban", "held", "Refused"),
+    "failed": ("triangle-alert", "rejected", "Failed"),
+}
+
+
+@register.simple_tag
+def command_state(status: str) -> SafeString:
+    """A command's state as a chip."""
+    name, tone_of, word = COMMAND_STATES[status]
+    return format_html('<span class="chip state-{}">{}{}</span>', tone_of, icon(name), word)
+
+
 @register.simple_tag
 def order_word(status: str) -> str:
     """An order's state in a word or two."""
@@ -81,6 +97,25 @@ def moment(at: datetime | None, form: str = "j M H:i:s") -> SafeString | str:
         return UNKNOWN
     shown = date_format(at.astimezone(UTC), form)
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), shown)
+
+
+@register.filter
+def iso_moment(text: str | None, form: str) -> SafeString | str:
+    """A time of the view, which is text, as ``moment`` shows one."""
+    return moment(datetime.fromisoformat(text), form) if text else UNKNOWN
+
+
+@register.filter
+def entry(section: dict[str, Any], key: object) -> Any:
+    """One entity of a section of the view."""
+    return section.get(str(key), {})
+
+
+@register.filter
+def at_least(value: object, least: int) -> bool:
+    """Whether a number is known and not below ``least``."""
+    known = _decimal(value)
+    return known is not None and known >= least
 
 
 @register.filter

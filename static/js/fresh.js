@@ -4,7 +4,7 @@
 import { serverNow } from "./regions/shared.js";
 import { setText } from "./dom.js";
 
-const LEAST_MS = 2_000; // between two fetches
+const LEAST_MS = 2_000; // between two fetches, where the page does not say
 const FAILED_MS = 8_000;
 
 export class FreshRegions {
@@ -13,6 +13,7 @@ export class FreshRegions {
   #missed = false;
 
   constructor() {
+    this.every = Number(document.getElementById("main").dataset.freshMs ?? LEAST_MS);
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible" && this.#missed) this.#plan(0);
     });
@@ -21,7 +22,7 @@ export class FreshRegions {
   /** Say which sections were touched; regions made of them are brought up to date soon. */
   changed(touched) {
     const stale = [...document.querySelectorAll("[data-fresh]")].some((region) => region.dataset.fresh.split(" ").some((name) => touched.has(name)));
-    if (stale) this.#plan(Math.max(0, this.#last + LEAST_MS - performance.now()));
+    if (stale) this.#plan(Math.max(0, this.#last + this.every - performance.now()));
   }
 
   #plan(delay) {
@@ -54,6 +55,7 @@ function swap(page) {
       const again = box.id && fresh.querySelector(`#${CSS.escape(box.id)}`);
       if (again) again.checked = true;
     }
+    for (const [index, box] of region.querySelectorAll("details").entries()) fresh.querySelectorAll("details")[index]?.toggleAttribute("open", box.open);
     region.replaceWith(fresh);
     if (active?.id) document.getElementById(active.id)?.focus();
   }

@@ -29,6 +29,7 @@ PAGES = [
     "order",
     "closed",
     "ledger",
+    "risk",
     "money",
     "settings",
 ]
