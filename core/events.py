@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, NotRequired, TypedDict
 
-RECORD_SECTIONS: Final = ("portfolio", "kpis", "capital", "curve", "health")
+RECORD_SECTIONS: Final = ("portfolio", "kpis", "capital", "breakers", "curve", "health")
 KEYED_SECTIONS: Final = ("traders", "positions", "conflicts", "orders", "commands", "activity")
 
 PortfolioView = dict[str, dict[str, Any]]

@@ -29,7 +29,8 @@ from engine.decisions import DecisionNote, decision_store
 from engine.domain.copy import copy_plan
 from engine.gather import cycle_gather
 from engine.models import CycleState
-from engine.order_life import orders_call_back, portfolio_halt
+from engine.order_life import orders_call_back
+from engine.trips import Kind, portfolio_trip
 from execution.models import Order
 from markets.models import World
 from positions.models import ConflictRecord, Position
@@ -68,7 +69,7 @@ def _stop(*, portfolio_id: int, difference: BooksDiffer, now: datetime) -> None:
     CycleState.objects.filter(portfolio_id=portfolio_id).update(
         error=str(difference)[:300], next_at=now + CYCLE_EVERY, wanted_at=None
     )
-    portfolio_halt(portfolio_id=portfolio_id, why=str(difference), now=now)
+    portfolio_trip(portfolio_id=portfolio_id, kind=Kind.BOOKS, why=str(difference), now=now)
 
 
 def _attempt(*, portfolio_id: int, now: datetime) -> Acted | None:

@@ -78,9 +78,10 @@ def follow_pause(*, follow: Follow, now: datetime) -> Follow:
 def follow_resume(*, follow: Follow, now: datetime) -> Follow:
     """Resume a paused trader; what it opened or added meanwhile is not copied.
 
-    :raises InputError: the trader is being left
+    :raises InputError: the trader is being left, or its copy stop-loss stands
     """
     _refuse_leaving(follow)
+    _refuse_stopped(follow)
     if follow.status != Follow.Status.ACTIVE:
         with transaction.atomic():
             follow_rows.follow_resume(follow=follow, now=now)
@@ -127,6 +128,14 @@ def _refuse_leaving(follow: Follow) -> None:
     if follow.status in {Follow.Status.LEAVING, Follow.Status.REMOVED}:
         raise InputError(
             f"{follow.trader.name} is being left; it can be followed again once its positions are closed."
+        )
+
+
+def _refuse_stopped(follow: Follow) -> None:
+    if follow.trips.filter(reset_at__isnull=True).exists():
+        raise InputError(
+            f"The copy stop-loss of {follow.trader.name} stands. "
+            "Reset it with a reason, which resumes the trader."
         )
 
 

@@ -20,7 +20,7 @@ from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 from allocation.domain.copied import JoinMode, ignored_on_join, ignored_on_resume
 from allocation.domain.limits import PROFILES, gross_cap
 from allocation.follows import follows_current
-from allocation.models import BlockedUnderlying, CapitalAccount, Follow, FollowLeg
+from allocation.models import BlockedUnderlying, BreakerTrip, CapitalAccount, Follow, FollowLeg
 from core.clock import WorldTime
 from core.decimals import BPS, ONE, ZERO, dollars
 from core.instruments import Instrument
@@ -37,6 +37,7 @@ from engine.domain.copy_types import (
 )
 from engine.evidence import added_prices, past_read, pulses_read
 from engine.models import CycleState
+from engine.trading_mode import mode_limits
 from execution.models import Order
 from execution.orders import entries_bar
 from execution.venues.paper import paper_assumptions
@@ -97,8 +98,9 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         }
     )
     clock = world.clock()
-    views = [_follow_view(follow, legs, basis, marks, clock) for follow in follows]
-    limits = PROFILES[portfolio.risk_profile]
+    stopped = _stopped(portfolio)
+    views = [_follow_view(follow, legs, basis, marks, clock, follow.pk in stopped) for follow in follows]
+    limits = mode_limits(portfolio=portfolio, limits=PROFILES[portfolio.risk_profile])
     policy = Policy(portfolio.policy)
     tradable = _markets(instruments, marks, positions)
     holdings = _holdings(positions, _open_orders(portfolio))
@@ -169,6 +171,7 @@ def _follow_view(
     snapshots: Mapping[int, TraderSnapshot],
     marks: Mapping[str, MarkData],
     clock: WorldTime,
+    stopped: bool,
 ) -> _FollowView:
     own = {underlying: leg for (follow_id, underlying), leg in legs.items() if follow_id == follow.pk}
     ignored = {underlying: leg.ignored_quantity for underlying, leg in own.items() if leg.ignored_quantity}
@@ -188,7 +191,7 @@ def _follow_view(
             trader_id=follow.trader_id,
             name=follow.trader.name,
             place=follow.place,
-            state=_state(follow, joining),
+            state=FollowState.STOPPED if stopped else _state(follow, joining),
             book=book,
             ignored={**ignored, **joining} if joining is not None else ignored,
             memory=memory,
@@ -295,6 +298,15 @@ def _read_since_begun(follow: Follow) -> bool:
     synced_at = follow.trader.synced_at
     readable = follow.status == Follow.Status.ACTIVE and follow.trader.status not in UNREADABLE
     return readable and synced_at is not None and synced_at >= begun_at - READ_AGE
+
+
+def _stopped(portfolio: Portfolio) -> set[int]:
+    """Return the follows whose copy stop-loss stands."""
+    standing = BreakerTrip.objects.filter(
+        portfolio=portfolio, kind=BreakerTrip.Kind.COPY_STOP, reset_at__isnull=True
+    )
+    paused = standing.filter(follow__status=Follow.Status.PAUSED)
+    return set(paused.values_list("follow_id", flat=True))
 
 
 def _open_positions(portfolio: Portfolio) -> dict[str, Position]:

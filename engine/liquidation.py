@@ -12,19 +12,18 @@ from django.db.models import QuerySet
 
 from accounts.models import Portfolio
 from allocation.locks import capital_lock
-from core.decimals import ONE, dollars
+from core.decimals import dollars
 from core.errors import BooksDiffer
-from core.types import OrderSide, Policy
+from core.types import Policy
+from engine.closing import close_order_store, positions_held
 from engine.decisions import DecisionNote, decision_store
-from engine.order_life import orders_call_back, portfolio_halt
-from engine.own_orders import legs_release
+from engine.legs import legs_forget
+from engine.order_life import orders_call_back
 from engine.sending import submit_later
-from execution.domain.orders import OrderDraft, SliceDraft, market_limit
+from engine.trips import Kind, portfolio_trip
 from execution.models import Order
-from execution.orders import order_create
 from markets.models import World
-from positions.domain.margin import LiquidationPlan, PerpHolding
-from positions.domain.netting import exit_slices
+from positions.domain.margin import LiquidationPlan
 from positions.models import Position
 from positions.valuation import Unpriced, books_at_marks, liquidation_check, liquidation_of
 
@@ -66,7 +65,7 @@ def _liquidate(*, portfolio_id: int, now: datetime) -> bool:
         why = (
             f"Equity {dollars(plan.equity)} fell below the maintenance margin of {dollars(plan.maintenance)}"
         )
-        portfolio_halt(portfolio_id=portfolio_id, why=why, now=now)
+        portfolio_trip(portfolio_id=portfolio_id, kind=Kind.MARGIN, why=why, now=now)
         stored = _closes_store(portfolio_id=portfolio_id, plan=plan, why=why, now=now)
         opening = _working(portfolio_id).filter(reduce_only=False).order_by("pk")
         opening_ids = list(opening.values_list("pk", flat=True))
@@ -85,43 +84,20 @@ def _closes_store(*, portfolio_id: int, plan: LiquidationPlan, why: str, now: da
     if not closes:
         return False
     portfolio = Portfolio.objects.get(pk=portfolio_id)
+    run = World.objects.values_list("run", flat=True).get(pk=portfolio.world)
+    held = {position.underlying: position for position in positions_held(portfolio_id=portfolio_id)}
     for close in closes:
-        order = _order_store(portfolio=portfolio, close=close, why=why, now=now)
+        order = close_order_store(
+            position=held[close.underlying],
+            mark=close.mark,
+            why=why,
+            run=run,
+            lifetime_s=LIFETIME_S,
+            now=now,
+        )
         transaction.on_commit(partial(submit_later, order.pk))
-    closed = [close.underlying for close in closes]
-    legs_release(portfolio_id=portfolio.pk, underlyings=closed, fraction=ONE, now=now)
+    legs_forget(portfolio_id=portfolio_id, underlyings=[close.underlying for close in closes], now=now)
     names = ", ".join(close.code for close in closes)
     note = DecisionNote(kind="liquidation", text=f"Liquidating {names}"[:200], reason=why)
     decision_store(portfolio=portfolio, note=note, now=now)
     return True
-
-
-def _order_store(*, portfolio: Portfolio, close: PerpHolding, why: str, now: datetime) -> Order:
-    position = Position.objects.exclude(status=Position.Status.CLOSED).get(
-        portfolio=portfolio, underlying=close.underlying
-    )
-    buy = close.quantity < 0
-    side = OrderSide.BUY if buy else OrderSide.SELL
-    slices = {part.follow_id: part.quantity for part in position.slices.all() if part.quantity}
-    draft = OrderDraft(
-        instrument_code=close.code,
-        underlying=close.underlying,
-        policy=Policy.PERP,
-        side=side,
-        quantity=abs(close.quantity),
-        limit_price=market_limit(side=side, mark=close.mark, instrument=position.instrument.spec()),
-        reduce_only=True,
-        purpose=Order.Purpose.LIQUIDATION,
-        slices=[
-            SliceDraft(part.follow_id, part.quantity)
-            for part in exit_slices(slices=slices, quantity=-close.quantity)
-        ],
-        decision_mark=close.mark,
-        margin_rate=position.margin_rate,
-        reason=why,
-        lifetime_s=LIFETIME_S,
-        origin=Order.Origin.BREAKER,
-        market=True,
-    )
-    run = World.objects.values_list("run", flat=True).get(pk=portfolio.world)
-    return order_create(portfolio_id=portfolio.pk, draft=draft, reservation_id=None, run=run, now=now)

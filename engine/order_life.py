@@ -13,12 +13,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from accounts.models import Portfolio
-from allocation.capital import capital_version_raise
 from core.clock import Clock
 from core.decimals import dollars, plain
 from core.errors import BooksDiffer, RetryLater
+from engine.breakers import breakers_evaluate
 from engine.decisions import DecisionNote, decision_store
 from engine.publishing import portfolios_changed
+from engine.trips import Kind, portfolio_trip
 from engine.wake import cycles_wake
 from execution.models import Order
 from execution.orders import (
@@ -32,6 +33,7 @@ from execution.venues.paper_matching import paper_match
 from execution.venues.paper_news import paper_news
 from markets.models import World
 from positions.booking import FillBooked
+from positions.models import Position
 from positions.services import OrderNews, order_sync
 
 logger = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ def one_order(*, order_id: int, now: datetime) -> Iterator[None]:
     except BooksDiffer as difference:
         logger.exception("order %s cannot be booked", order_id)
         portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
-        portfolio_halt(portfolio_id=portfolio_id, why=str(difference), now=now)
+        portfolio_trip(portfolio_id=portfolio_id, kind=Kind.BOOKS, why=str(difference), now=now)
     except Exception:
         logger.exception("work on order %s failed; it is tried again in a second", order_id)
 
@@ -112,6 +114,7 @@ def orders_ask(*, order_ids: Iterable[int], now: datetime) -> None:
     """Ask the venue about orders, book what is new, and wake the portfolios it concerns."""
     changed: set[int] = set()
     ended: set[int] = set()
+    closed: set[int] = set()
     try:
         for order_id in order_ids:
             with one_order(order_id=order_id, now=now):
@@ -120,9 +123,13 @@ def orders_ask(*, order_ids: Iterable[int], now: datetime) -> None:
                     changed.add(news.portfolio_id)
                 if news.ended:
                     ended.add(news.portfolio_id)
+                if any(fill.position_status == Position.Status.CLOSED for fill in news.fills):
+                    closed.add(news.portfolio_id)
                 _news_note(news=news, now=now)
     finally:
         cycles_wake(portfolio_ids=ended, now=now, why="an order ended")
+        if closed:
+            breakers_evaluate(portfolio_ids=closed, now=now)  # a loss may have been one too many in a row
         portfolios_changed(portfolio_ids=sorted(changed))
 
 
@@ -136,8 +143,9 @@ def _news_note(*, news: OrderNews, now: datetime) -> None:
     if news.odd:
         venue_doubt(portfolio_id=order.portfolio_id, why=news.odd, now=now)
     if news.deficit > 0:
-        portfolio_halt(
+        portfolio_trip(
             portfolio_id=order.portfolio_id,
+            kind=Kind.DEFICIT,
             why=f"Losses exceed free capital by {dollars(news.deficit)}",
             now=now,
         )
@@ -186,13 +194,3 @@ def _trouble_note(*, order_id: int, now: datetime) -> None:
 
 def _follow_ids(order: Order) -> list[int]:
     return [part.follow_id for part in order.slices.all() if part.follow_id is not None]
-
-
-def portfolio_halt(*, portfolio_id: int, why: str, now: datetime) -> None:
-    """Stop entries until a person puts it right; exits go on. Halting a halted one changes nothing."""
-    halted = Portfolio.objects.filter(pk=portfolio_id).exclude(status=Portfolio.Status.HALTED)
-    if halted.update(status=Portfolio.Status.HALTED, status_reason=why[:240]):
-        capital_version_raise(portfolio_id=portfolio_id)
-        portfolio = Portfolio.objects.get(pk=portfolio_id)
-        note = DecisionNote(kind="halted", text="Portfolio halted", reason=why)
-        decision_store(portfolio=portfolio, note=note, now=now)

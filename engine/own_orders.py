@@ -17,7 +17,6 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 
 from accounts.models import Portfolio
 from allocation.capital import capital_version_raise
@@ -32,6 +31,7 @@ from engine.domain.copy_types import Market
 from engine.domain.legs import Leg, scene_gather
 from engine.domain.placement import limit_price
 from engine.domain.plan_types import Purpose
+from engine.legs import legs_forget
 from engine.gather import cycle_gather
 from engine.models import CycleState
 from engine.order_life import orders_ask, orders_call_back
@@ -258,16 +258,10 @@ def legs_release(*, portfolio_id: int, underlyings: Iterable[str], fraction: Dec
     """
     wanted = sorted(set(underlyings))
     capital_version_raise(portfolio_id=portfolio_id)
-    legs = FollowLeg.objects.filter(follow__portfolio_id=portfolio_id, underlying__in=wanted)
     if fraction == ONE:
-        legs.update(
-            ignored_quantity=F("ignored_quantity") + F("trader_quantity"),
-            trader_quantity=ZERO,
-            target_notional=ZERO,
-            target_quantity=ZERO,
-            updated_at=now,
-        )
+        legs_forget(portfolio_id=portfolio_id, underlyings=wanted, now=now)
         return
+    legs = FollowLeg.objects.filter(follow__portfolio_id=portfolio_id, underlying__in=wanted)
     scene = _scene(portfolio_id=portfolio_id, now=now)
     slices = _slices(portfolio_id=portfolio_id, underlyings=wanted)
     rows = list(legs.select_for_update(of=("self",)).order_by("pk"))

@@ -10,7 +10,7 @@ from accounts.models import Portfolio
 from accounts.reading import consistent_read
 from core.clock import utc_now
 from core.events import PortfolioView
-from engine import view_books, view_traders
+from engine import view_books, view_breakers, view_traders
 from engine.view_context import ViewContext, context_read, context_reprice
 
 
@@ -39,6 +39,7 @@ def view_build(*, context: ViewContext) -> PortfolioView:
         "portfolio": view_books.portfolio_record(context),
         "kpis": view_books.kpis_record(context),
         "capital": view_books.capital_record(context),
+        "breakers": view_breakers.breakers_record(context),
         "curve": view_traders.curve_record(context),
         "health": view_books.health_record(context),
         "traders": view_traders.traders_section(context),

@@ -10,14 +10,13 @@ from typing import Final
 from django.db import DatabaseError
 
 from accounts.models import Portfolio
-from allocation.models import CapitalAccount, Follow, Reservation
+from allocation.models import Follow, Reservation
 from allocation.reservations import reservations_expire, reservations_prune
-from core.decimals import dollars
 from core.errors import BooksDiffer
 from core.ids import fingerprint
+from engine.breakers import breakers_evaluate, deficits_halt
 from engine.decisions import DecisionNote, decision_store
 from engine.liquidation import portfolios_liquidate
-from engine.order_life import portfolio_halt
 from engine.publishing import portfolios_changed
 from execution.orders import reservations_unlink
 from markets.models import World
@@ -51,22 +50,15 @@ def portfolios_value(*, now: datetime) -> int:
 
 
 def _chunk_value(*, portfolio_ids: list[int], now: datetime) -> None:
-    """Value some portfolios; a fault of these does not keep the others from being valued."""
+    """Value some portfolios and measure their breakers; a fault of these does not stop the others."""
     try:
         unpriced = valuations_update(portfolio_ids=portfolio_ids, now=now)
     except DatabaseError:
         logger.exception("portfolios %s to %s could not be valued", portfolio_ids[0], portfolio_ids[-1])
         return
+    breakers_evaluate(portfolio_ids=portfolio_ids, now=now)
     if unpriced:
         logger.warning("portfolios %s hold something without a mark and cannot be valued", unpriced)
-
-
-def deficits_halt(*, now: datetime) -> None:
-    """Halt every portfolio that owes money, whatever made it so and whoever died before halting it."""
-    owing = CapitalAccount.objects.filter(deficit__gt=0).exclude(portfolio__status=Portfolio.Status.HALTED)
-    for account in owing.order_by("pk"):
-        why = f"Losses exceed free capital by {dollars(account.deficit)}"
-        portfolio_halt(portfolio_id=account.pk, why=why, now=now)
 
 
 def positions_fund(*, now: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,12 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, QuerySet
 
 from accounts.models import Portfolio
+from allocation.breakers import thresholds_of, trips_standing
+from allocation.domain.breakers import BreakerThresholds
 from allocation.domain.limits import PROFILES, Limits
-from allocation.models import CapitalAccount, Follow
-from core.decimals import plain, to_money, to_price
+from allocation.models import BreakerTrip, CapitalAccount, Follow
+from core.decimals import ZERO, plain, to_money, to_price
+from engine.breakers import streaks_read
 from engine.models import Command, CycleState, Decision
 from engine.trader_stats import stats_read
 from execution.models import Order
@@ -38,6 +42,7 @@ class Books:
     positions: tuple[Position, ...]  # open ones, with their slices
     results: Mapping[int | None, FollowResult]
     wins: WinCount
+    losses_in_a_row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class ViewContext:
     marks: Mapping[str, Mark]
     orders: tuple[Order, ...]
     conflicts: tuple[ConflictRecord, ...]
+    thresholds: BreakerThresholds
+    trips: tuple[BreakerTrip, ...]  # those that stand, the oldest first
     decisions: tuple[Decision, ...]
     commands: tuple[Command, ...]  # newest first
 
@@ -102,7 +109,8 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
         )
     )
     booked = last is None or last.capital.version != portfolio.capital.version
-    books = _books_read(portfolio) if booked or last is None else last.books
+    thresholds = thresholds_of(portfolio=portfolio)
+    books = _books_read(portfolio, thresholds) if booked or last is None else last.books
     return ViewContext(
         now=now,
         portfolio=portfolio,
@@ -124,6 +132,8 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
         conflicts=tuple(
             ConflictRecord.objects.filter(portfolio=portfolio, ended_at__isnull=True).order_by("-id")
         ),
+        thresholds=thresholds,
+        trips=tuple(trips_standing(portfolio_id=portfolio.pk)),
         decisions=tuple(_decisions(portfolio)),
         commands=tuple(
             Command.objects.filter(portfolio=portfolio).order_by("-accepted_at", "pk")[:COMMANDS_LENGTH]
@@ -155,7 +165,8 @@ def _marks_of(portfolio: Portfolio, positions: tuple[Position, ...]) -> dict[str
     }
 
 
-def _books_read(portfolio: Portfolio) -> Books:
+def _books_read(portfolio: Portfolio, thresholds: BreakerThresholds) -> Books:
+    streaks = streaks_read(rows={portfolio.pk: portfolio.valuation}, most=thresholds.losses_in_a_row)
     return Books(
         positions=tuple(
             Position.objects.filter(portfolio=portfolio)
@@ -166,6 +177,7 @@ def _books_read(portfolio: Portfolio) -> Books:
         ),
         results=follow_results(portfolio_id=portfolio.pk),
         wins=win_count(portfolio_id=portfolio.pk),
+        losses_in_a_row=streaks[portfolio.pk],
     )
 
 
@@ -175,6 +187,17 @@ def _decisions(portfolio: Portfolio) -> QuerySet[Decision]:
     concerned = ArraySubquery(links.order_by("follow_id").values("follow_id"))
     newest = Decision.objects.filter(portfolio=portfolio).order_by("-id")
     return newest.annotate(follow_ids=concerned)[:ACTIVITY_LENGTH]
+
+
+def unrealized_by_follow(context: ViewContext) -> defaultdict[int | None, Decimal]:
+    """Return the unrealized P&L of each follow's open slices at their last marks; None: the owner's."""
+    result: defaultdict[int | None, Decimal] = defaultdict(lambda: ZERO)
+    for position in context.books.positions:
+        price = context.mark_price(position.instrument_id)
+        if price is not None:
+            for part in position.slices.all():
+                result[part.follow_id] += part.quantity * price - part.cost
+    return result
 
 
 def money(value: Decimal | None) -> str | None:

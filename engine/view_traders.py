@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
 from allocation.models import Follow
-from core.decimals import ZERO, plain
+from core.decimals import plain
 from engine.view_context import (
     ViewContext,
     iso,
@@ -17,6 +16,7 @@ from engine.view_context import (
     price,
     ratio,
     short_key,
+    unrealized_by_follow,
 )
 from positions.models import ConflictRecord
 from positions.selectors import FollowResult
@@ -26,18 +26,8 @@ Section = dict[str, dict[str, Any]]
 
 def traders_section(context: ViewContext) -> Section:
     """Return a card per followed trader: their own result, our result with them, and how fresh it is."""
-    unrealized = _unrealized_by_follow(context)
+    unrealized = unrealized_by_follow(context)
     return {str(follow.pk): _trader(context, follow, unrealized[follow.pk]) for follow in context.current}
-
-
-def _unrealized_by_follow(context: ViewContext) -> defaultdict[int | None, Decimal]:
-    result: defaultdict[int | None, Decimal] = defaultdict(lambda: ZERO)
-    for position in context.books.positions:
-        price = context.mark_price(position.instrument_id)
-        if price is not None:
-            for part in position.slices.all():
-                result[part.follow_id] += part.quantity * price - part.cost
-    return result
 
 
 def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[str, Any]:

@@ -58,6 +58,13 @@ class Position(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["portfolio", "-closed_at", "-id"],
+                condition=Q(status="closed"),
+                name="position_closed_newest",
+            )
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["portfolio", "underlying"],

@@ -5,14 +5,19 @@ Signs: fees are positive when paid, funding when received; net P&L is realized -
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from django.db.models import Count, F, Q, Sum
+from django.db import connection
+from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Abs
 
-from core.decimals import ZERO
+from core.decimals import ZERO, to_money
+from markets.models import Mark
 from positions.models import Position, PositionSlice, SliceEntry
 
 PAST_SLICES: Final = 500
@@ -113,3 +118,77 @@ def follow_results(*, portfolio_id: int) -> dict[int | None, FollowResult]:
         )
         for row in sums.order_by("follow_id")
     }
+
+
+_NEWEST_CLOSED_SQL: Final = """
+SELECT wanted.portfolio_id, newest.net
+FROM unnest(%(ids)s::bigint[], %(runs)s::int[], %(since)s::timestamptz[]) AS wanted (portfolio_id, run, since)
+CROSS JOIN LATERAL (
+    SELECT closed.realized_pnl - closed.fees + closed.funding AS net, closed.closed_at, closed.id
+    FROM positions_position AS closed
+    WHERE closed.portfolio_id = wanted.portfolio_id AND closed.status = 'closed'
+      AND closed.run = wanted.run AND (wanted.since IS NULL OR closed.closed_at > wanted.since)
+    ORDER BY closed.closed_at DESC, closed.id DESC
+    LIMIT %(most)s
+) AS newest
+ORDER BY wanted.portfolio_id, newest.closed_at DESC, newest.id DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedSince:
+    """Which closed positions count: of this run of the world, closed after this wall time (None: all)."""
+
+    run: int
+    since: datetime | None
+
+
+def newest_results(*, wanted: Mapping[int, ClosedSince], most: int) -> dict[int, list[Decimal]]:
+    """Return per portfolio the net P&L of its newest closed positions, the newest first, at most ``most``."""
+    results: dict[int, list[Decimal]] = {portfolio_id: [] for portfolio_id in wanted}
+    if not wanted:
+        return results
+    ids = sorted(wanted)
+    arguments: Mapping[str, Any] = {
+        "ids": ids,
+        "runs": [wanted[portfolio_id].run for portfolio_id in ids],
+        "since": [wanted[portfolio_id].since for portfolio_id in ids],
+        "most": most,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWEST_CLOSED_SQL, arguments)
+        for portfolio_id, net in cursor.fetchall():
+            results[portfolio_id].append(net)
+    return results
+
+
+def follows_realized(*, portfolio_ids: list[int]) -> dict[int, dict[int, Decimal]]:
+    """Return per portfolio and follow what all its slices ever realized, after fees and funding."""
+    sums = (
+        PositionSlice.objects.filter(position__portfolio_id__in=portfolio_ids, follow__isnull=False)
+        .values_list("position__portfolio_id", "follow_id")
+        .annotate(net=Sum(F("realized_pnl") - F("fees") + F("funding")))
+        .order_by("follow_id")
+    )
+    results: dict[int, dict[int, Decimal]] = {portfolio_id: {} for portfolio_id in portfolio_ids}
+    for portfolio_id, follow_id, net in sums:
+        results[portfolio_id][follow_id] = net
+    return results
+
+
+def follows_unrealized(*, portfolio_ids: list[int]) -> dict[int, Decimal]:
+    """Return per follow the unrealized P&L of its open slices at the last marks; without a mark: left out."""
+    mark = Mark.objects.filter(
+        world_id=OuterRef("position__portfolio__world"), instrument_id=OuterRef("position__instrument_id")
+    )
+    rows = (
+        PositionSlice.objects.filter(position__portfolio_id__in=portfolio_ids, follow__isnull=False)
+        .exclude(position__status=Position.Status.CLOSED)
+        .exclude(quantity=0)
+        .values_list("follow_id", "quantity", "cost", Subquery(mark.values("price")[:1]))
+    )
+    results: defaultdict[int, Decimal] = defaultdict(lambda: ZERO)
+    for follow_id, quantity, cost, price in rows:
+        if price is not None:
+            results[follow_id] += to_money(quantity * price - cost)
+    return dict(results)

@@ -31,6 +31,7 @@ __all__ = [
     "liquidation_check",
     "liquidation_of",
     "liquidation_price",
+    "peak_rebase",
     "portfolio_equity",
     "portfolio_withdrawable",
     "valuation_rebase",
@@ -234,6 +235,18 @@ def valuation_rebase(*, portfolio_id: int, now: datetime) -> None:
     row = _valuation(books, None, World.objects.filter(pk=books.world).first(), now)
     _points_add(rows=[row], now=now)
     _rows_store([row])
+
+
+@transaction.atomic
+def peak_rebase(*, portfolio_id: int, now: datetime) -> None:
+    """Let the high-water mark begin anew at what a fund unit is worth now: its drawdown was looked at.
+
+    Where something held has no mark, at what it was worth last.
+    """
+    valuations_update(portfolio_ids=[portfolio_id], now=now)
+    Valuation.objects.filter(pk=portfolio_id).update(
+        peak_unit_value=F("unit_value"), peak_equity=F("equity"), peak_at=F("world_at")
+    )
 
 
 def _rows_store(rows: Sequence[Valuation]) -> None:

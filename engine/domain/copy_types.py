@@ -34,12 +34,14 @@ class FollowState(StrEnum):
 
     ACTIVE is copied. PAUSED has weight 0 and its slices only shrink with the trader. LEAVING is
     closed. LOST cannot be read: its slices are held, nothing is opened for it, its share stays its own.
+    STOPPED lost its share (copy stop-loss): weight 0, its slices are closed, it stays followed.
     """
 
     ACTIVE = "active"
     PAUSED = "paused"
     LEAVING = "leaving"
     LOST = "lost"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)

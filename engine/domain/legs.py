@@ -162,8 +162,7 @@ def _follow_legs(
 ) -> list[Leg]:
     """Lay out one follow's legs: all it holds, has held or that we hold for it."""
     slices = {u: held for u, h in inputs.holdings.items() if (held := h.slices.get(follow.follow_id, ZERO))}
-    closing = inputs.world_ended or follow.state is FollowState.LEAVING
-    if closing:
+    if inputs.world_ended or follow.state in (FollowState.LEAVING, FollowState.STOPPED):
         return [_closing_leg(follow, underlying, held) for underlying, held in sorted(slices.items())]
     targets = _targets(inputs, follow, weight, ignored)
     known = set(slices) | set(follow.memory) | set(follow.book.legs if follow.book else ())
@@ -233,7 +232,7 @@ def _closing_leg(follow: FollowInput, underlying: str, held: Decimal) -> Leg:
         follow_id=follow.follow_id,
         name=follow.name,
         place=follow.place,
-        state=FollowState.LEAVING,
+        state=FollowState.STOPPED if follow.state is FollowState.STOPPED else FollowState.LEAVING,
         underlying=underlying,
         held=held,
         stays=ZERO,

@@ -101,6 +101,7 @@ def _paused(legs: Sequence[Leg], case: Case) -> str:
 _K: Final = DecisionKind
 COPIED: Final = Outcome(_K.COPIED, "Copied {}", _carried)
 LEAVING: Final = Outcome(_K.COPIED, "Closing {}, no longer followed", _carried)
+STOPPED: Final = Outcome(_K.COPIED, "Closing {}, copy stop-loss", _carried)
 CLEARED: Final = Outcome(_K.COPIED, "Closing {}", _carried)
 CLOSED_TO_FLAT: Final = Outcome(_K.COPIED, "Closing {}", _closed_to_flat)
 ADJUSTED: Final = Outcome(_K.COPIED, "Adjusted {} to new settings", _carried)
@@ -201,6 +202,8 @@ def _after_placing(leg: Leg, case: Case) -> Outcome:
         return FLIPPING
     if leg.state is FollowState.LEAVING:
         return LEAVING
+    if leg.state is FollowState.STOPPED:
+        return STOPPED
     if placement.cut_by_capital:
         return CUT
     if isinstance(net.answer, Capped) and leg.wish:

@@ -62,7 +62,7 @@ def net_settle(*, net: Net, placement: Placement, forced: bool) -> Settlement:
     memory = {
         leg.follow_id: remembered
         for leg in net.legs
-        if leg.follow_id is not None and leg.state not in (None, FollowState.LEAVING)
+        if leg.follow_id is not None and leg.state not in (None, FollowState.LEAVING, FollowState.STOPPED)
         if (remembered := _memory(leg, net, placement, after[leg.follow_id], leg.follow_id in adopted))
         != (leg.memory or NO_MEMORY)
     }

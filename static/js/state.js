@@ -1,7 +1,7 @@
 // The page's copy of one portfolio. Twin of core/events.py: both sides apply a change the same way,
 // so an old snapshot plus its changes equals a fresh snapshot.
 
-export const RECORD_SECTIONS = ["portfolio", "kpis", "capital", "curve", "health"];
+export const RECORD_SECTIONS = ["portfolio", "kpis", "capital", "breakers", "curve", "health"];
 export const KEYED_SECTIONS = ["traders", "positions", "conflicts", "orders", "commands", "activity"];
 
 /**

@@ -59,7 +59,7 @@ def test_one_portfolio_is_the_view_of_page_and_socket(api: Client, alice: User) 
     assert answer.status_code == 200
     body, expected = answer.json(), portfolio_view(portfolio=full)
     assert set(body) == {
-        "portfolio", "kpis", "capital", "curve", "health",
+        "portfolio", "kpis", "capital", "breakers", "curve", "health",
         "traders", "positions", "conflicts", "orders", "commands", "activity",
     }  # fmt: skip
     assert body == expected

@@ -74,6 +74,13 @@ def view_make(*, traders: int = 4, positions: int = 6, seed: int = 7) -> dict[st
             "deficit": "0.00",
             "allocated": "5094.66",
         },
+        "breakers": {
+            "trading_mode": "multi",
+            "one_position": "",
+            "gauges": [],
+            "copy_stops": [],
+            "trips": [],
+        },
         "curve": {
             "at": iso(WORLD_NOW),
             "run": 1,
