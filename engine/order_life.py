@@ -154,7 +154,7 @@ def _news_note(*, news: OrderNews, now: datetime) -> None:
 def venue_doubt(*, portfolio_id: int, why: str, now: datetime) -> None:
     """The venue reported what cannot be: it is booked as told, and no entries until a person has looked."""
     logger.error("portfolio %s: %s", portfolio_id, why)
-    portfolio_halt(portfolio_id=portfolio_id, why=why, now=now)
+    portfolio_trip(portfolio_id=portfolio_id, kind=Kind.VENUE, why=why, now=now)
 
 
 def signed_dollars(amount: Decimal) -> str:

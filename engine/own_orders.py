@@ -31,8 +31,8 @@ from engine.domain.copy_types import Market
 from engine.domain.legs import Leg, scene_gather
 from engine.domain.placement import limit_price
 from engine.domain.plan_types import Purpose
-from engine.legs import legs_forget
 from engine.gather import cycle_gather
+from engine.legs import legs_forget
 from engine.models import CycleState
 from engine.order_life import orders_ask, orders_call_back
 from engine.publishing import portfolio_changed
