@@ -14,6 +14,6 @@ WHERE portfolio.status = 'halted'
 
 
 class Migration(migrations.Migration):
-    dependencies = [("allocation", "0003_reservation_queue")]
+    dependencies = [("allocation", "0004_added_price")]
 
     operations = [migrations.RunSQL(SQL, reverse_sql=migrations.RunSQL.noop)]
