@@ -65,7 +65,7 @@ def plan_act(*, plan: CopyPlan, gathered: Gathered) -> Acted:
     :raises Superseded: another booking came between gathering and acting; nothing was written
     """
     with transaction.atomic():
-        _version_claim(gathered)
+        version_claim(gathered)
         _legs_store(plan, gathered)
         _transfers_book(plan, gathered)
         order_ids = _orders_store(plan, gathered)
@@ -77,7 +77,11 @@ def plan_act(*, plan: CopyPlan, gathered: Gathered) -> Acted:
     return Acted(order_ids, tuple(cancel.order_id for cancel in plan.cancels), len(plan.transfers))
 
 
-def _version_claim(gathered: Gathered) -> None:
+def version_claim(gathered: Gathered) -> None:
+    """Claim the books a decision was made on, first thing in the transaction that acts on it.
+
+    :raises Superseded: they moved meanwhile
+    """
     claimed = CapitalAccount.objects.filter(pk=gathered.portfolio.pk, version=gathered.version).update(
         version=F("version") + 1
     )

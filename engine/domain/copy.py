@@ -61,9 +61,13 @@ def _wishes(scene: Scene) -> list[Wish]:
 
 
 def _turns(inputs: CopyInputs) -> int:
-    """Return how many more entries may go now: at most five work at once, and no more than the limits say."""
-    opening = sum(len(holding.opening) for holding in inputs.holdings.values())
-    return min(inputs.entries_at_once, inputs.limits.max_open_orders) - opening
+    """Return how many more entries may go now: at most five work at once, and no more than the limits say.
+
+    The owner's own entries may rest for long; they count for the limits, and take nobody's turn.
+    """
+    opening = [order for holding in inputs.holdings.values() for order in holding.opening]
+    copying = [order for order in opening if not order.for_owner]
+    return min(inputs.entries_at_once - len(copying), inputs.limits.max_open_orders - len(opening))
 
 
 def _placement(net: Net, inputs: CopyInputs) -> Placement:

@@ -1,4 +1,4 @@
-"""Commands about positions and orders: close a part of a position, call an order back (EXT-1, VIEW-3)."""
+"""Commands about positions and orders: close, enter, call back (EXT-1, VIEW-3)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ from typing import Any, Final
 from django.db.models import Sum
 
 from accounts.models import Portfolio
-from core.clock import SYSTEM_CLOCK
 from core.decimals import ZERO, plain, to_price
 from core.errors import InputError, NotFound
-from engine.domain.command_data import decimal_read, fields_known, flag_read, id_read
+from core.instruments import is_code
+from core.types import OrderSide
+from engine.domain.command_data import (
+    choice_read,
+    decimal_read,
+    fields_known,
+    flag_read,
+    id_read,
+    text_read,
+)
+from engine.domain.own_entry import EntryWish
 from engine.handlers.base import CommandAnswer, CommandHandler
 from engine.models import Command
 from engine.order_life import order_send, orders_ask, orders_call_back, signed_dollars
+from engine.own_entries import entry_place
 from engine.own_orders import legs_release, position_close
 from execution.models import Order
 from positions.models import Position, SliceEntry
 
+ENTRY_LIFETIME_S: Final = 600
+ENTRY_LIFETIMES_S: Final = (60, 86_400)
 CLOSING_ORDERS: Final = 5  # one that expired or was refused is followed by another, so often
 _OWN: Final = frozenset({Order.Origin.PERSON.value, Order.Origin.BREAKER.value})
 _COPYING: Final = frozenset({Order.Origin.COPY.value, Order.Origin.SIGNAL.value})
@@ -75,7 +87,7 @@ def close_run(portfolio: Portfolio, command: Command, now: datetime) -> CommandA
     if closing.order_id is None:
         text = f"Waiting for an order in {position.underlying} to end."
         return CommandAnswer(done=False, text=text, result={"waits_for": list(closing.waits_for)})
-    order_send(order_id=closing.order_id, now=now, clock=SYSTEM_CLOCK)
+    order_send(order_id=closing.order_id, now=now)
     return _closing(list(Order.objects.filter(command_id=command.pk).order_by("pk")))
 
 
@@ -143,6 +155,53 @@ def _shown(price: Decimal) -> str:
     return plain(Decimal(f"{price:.8g}"))
 
 
+# ---------------------------------------------------------------- entry
+def entry_check(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the instrument, the side, the quantity, the limit, and for how long."""
+    fields_known(data, "instrument", "side", "quantity", "limit_price", "lifetime_s")
+    code = text_read(data, "instrument", longest=48)
+    if not is_code(code):
+        raise InputError(f"“{code}” is no instrument; write it like BTC or xyz:TSLA.", field="instrument")
+    lifetime_s = int(decimal_read({"lifetime_s": ENTRY_LIFETIME_S} | dict(data), "lifetime_s", places=0))
+    if not ENTRY_LIFETIMES_S[0] <= lifetime_s <= ENTRY_LIFETIMES_S[1]:
+        low, high = ENTRY_LIFETIMES_S
+        raise InputError(f"An entry lives {low} to {high} seconds, got {lifetime_s}.", field="lifetime_s")
+    return {
+        "instrument": code,
+        "side": choice_read(data, "side", [side.value for side in OrderSide]),
+        "quantity": plain(decimal_read(data, "quantity")),
+        "limit_price": plain(decimal_read(data, "limit_price")),
+        "lifetime_s": lifetime_s,
+    }
+
+
+def entry_run(portfolio: Portfolio, command: Command, now: datetime) -> CommandAnswer:
+    """Place the order; it works for as long as was asked, the command is done with it."""
+    data = command.data
+    wish = EntryWish(
+        code=data["instrument"],
+        side=OrderSide(data["side"]),
+        quantity=Decimal(data["quantity"]),
+        limit_price=Decimal(data["limit_price"]),
+    )
+    order = entry_place(
+        portfolio=portfolio, wish=wish, lifetime_s=data["lifetime_s"], command_id=command.pk, now=now
+    )
+    status = order_send(order_id=order.pk, now=now)
+    if status == Order.Status.REJECTED:
+        order.refresh_from_db()
+        raise InputError(f"The venue refused the order: {order.status_reason}.")
+    bound = "at up to" if order.side == OrderSide.BUY else "at no less than"
+    text = f"Placed: {order.side.lower()} {plain(order.quantity)} {order.instrument_id} {bound} "
+    text += f"{plain(order.limit_price)}, for {_duration(data['lifetime_s'])}."
+    return CommandAnswer(done=True, text=text, result={"order_id": order.pk})
+
+
+def _duration(seconds: int) -> str:
+    minutes = seconds // 60
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+
+
 # ---------------------------------------------------------------- cancel
 def cancel_check(data: Mapping[str, Any]) -> dict[str, Any]:
     """Take the order's number."""
@@ -203,6 +262,7 @@ HANDLERS: Final = {
     Command.Kind.CLOSE.value: CommandHandler(
         action="position.close", check=close_check, refer=close_refer, run=close_run
     ),
+    Command.Kind.ENTRY.value: CommandHandler(action="order.entry", check=entry_check, run=entry_run),
     Command.Kind.CANCEL.value: CommandHandler(
         action="order.cancel", check=cancel_check, refer=cancel_refer, run=cancel_run
     ),
