@@ -1,4 +1,4 @@
-"""Following, pausing, arranging and leaving traders; the weights that result (FOL-1, ALL-1).
+"""Following, pausing, arranging and leaving traders; the weights that result (FOL-1, ALL-1, ALL-2).
 
 Every function here changes rows of one portfolio and holds that portfolio's capital row meanwhile,
 so that two changes of the same set of follows happen one after the other.
@@ -6,14 +6,15 @@ so that two changes of the same set of follows happen one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from django.db import transaction
 
 from accounts.models import Portfolio
-from allocation.domain.weights import equal_weights
+from allocation.domain.weights import chosen_weights, shares_checked
 from allocation.locks import capital_lock
 from allocation.models import Follow
 from core.decimals import ZERO
@@ -155,13 +156,50 @@ def follows_arrange(*, portfolio: Portfolio, follow_ids: Sequence[int]) -> None:
     weights_split(portfolio_id=portfolio.pk)
 
 
+@transaction.atomic
+def weights_choose(*, portfolio: Portfolio, percents: Mapping[int, Decimal]) -> None:
+    """Give each active follow the percentage its owner chose; they count from now on (ALL-2).
+
+    A paused follow keeps the share it had: on resuming, all are scaled to make room for it.
+
+    :param percents: by follow id; each at least 1, to 0.01, summing to exactly 100
+    :raises UnableToAllocate: they are not, or name other follows than the active ones
+    """
+    capital_lock(portfolio_id=portfolio.pk)
+    follows = follows_current(portfolio_id=portfolio.pk)
+    active = [follow for follow in follows if follow.status == Follow.Status.ACTIVE]
+    shares = shares_checked(percents=percents, trader_ids=[follow.pk for follow in active])
+    for follow in active:
+        follow.custom_weight = shares[follow.pk]
+    Follow.objects.bulk_update(active, ["custom_weight"])
+    _weighting_set(portfolio, Portfolio.Weighting.CUSTOM)
+
+
+@transaction.atomic
+def weights_equalise(*, portfolio: Portfolio) -> None:
+    """Split equally again and forget the chosen percentages."""
+    capital_lock(portfolio_id=portfolio.pk)
+    Follow.objects.filter(portfolio=portfolio).exclude(custom_weight=None).update(custom_weight=None)
+    _weighting_set(portfolio, Portfolio.Weighting.EQUAL)
+
+
+def _weighting_set(portfolio: Portfolio, weighting: str) -> None:
+    portfolio.weighting = weighting
+    portfolio.save(update_fields=["weighting"])
+    weights_split(portfolio_id=portfolio.pk)
+
+
 def weights_split(*, portfolio_id: int) -> None:
-    """Store equal weights over the active follows, 0 for all others. Call with the capital row held."""
+    """Store the weights of the active follows, 0 for all others. Call with the capital row held.
+
+    Equal ones, or in proportion to what the owner chose; a follow nobody chose a share for gets 1/N.
+    """
     follows = follows_current(portfolio_id=portfolio_id)
-    active = [follow.pk for follow in follows if follow.status == Follow.Status.ACTIVE]
-    shares = (
-        {weight.trader_id: weight.weight for weight in equal_weights(trader_ids=active)} if active else {}
-    )
+    active = [
+        (follow.pk, follow.custom_weight) for follow in follows if follow.status == Follow.Status.ACTIVE
+    ]
+    weights = chosen_weights(shares=active) if active else ()
+    shares = {weight.trader_id: weight.weight for weight in weights}
     for follow in follows:
         follow.weight = shares.get(follow.pk, ZERO)
     Follow.objects.bulk_update(follows, ["weight"])

@@ -54,6 +54,26 @@ class FollowChange(StrictSerializer):
         return attrs
 
 
+class WeightsChange(StrictSerializer):
+    """How to split the capital: equally, or by a percentage for each active follow, by its id."""
+
+    weighting = serializers.ChoiceField(choices=Portfolio.Weighting.choices)
+    weights = serializers.DictField(
+        child=serializers.DecimalField(max_digits=5, decimal_places=2), required=False, allow_empty=False
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Require percentages where they are chosen, and none where the split is equal."""
+        chosen = attrs["weighting"] == Portfolio.Weighting.CUSTOM
+        if chosen != ("weights" in attrs):
+            text = "Name each active trader's percentage." if chosen else "An equal split has no percentages."
+            raise serializers.ValidationError({"weights": [text]})
+        unknown = [key for key in attrs.get("weights", {}) if not (key.isascii() and key.isdigit())]
+        if unknown:
+            raise serializers.ValidationError({"weights": [f"“{unknown[0]}” is no id of a follow."]})
+        return attrs
+
+
 class FollowEnd(StrictSerializer):
     """What becomes of the trader's positions: closed, or handed over to the owner."""
 

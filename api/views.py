@@ -35,10 +35,18 @@ from api.serializers import (
     FollowStart,
     PortfolioAnswer,
     TokenRequest,
+    WeightsChange,
 )
 from core.clock import utc_now
 from core.errors import NotFound
-from engine.follows import follow_pause, follow_remove, follow_resume, follow_start, follows_arrange
+from engine.follows import (
+    follow_pause,
+    follow_remove,
+    follow_resume,
+    follow_start,
+    follows_arrange,
+    weights_set,
+)
 from engine.models import Decision
 from engine.selectors import portfolio_view
 
@@ -176,6 +184,19 @@ class FollowView(ApiView):
         order = [other.pk for other in follows if other.pk != follow.pk]
         order.insert(place - 1, follow.pk)
         follows_arrange(portfolio=follow.portfolio, follow_ids=order, now=utc_now())
+
+
+class WeightsView(ApiView):
+    """PUT {weighting: "custom", weights: {follow id: percent}} or {weighting: "equal"} splits the capital."""
+
+    def put(self, request: Request, portfolio_id: int) -> Response:
+        """Split it; every target is placed anew. Answer with the follows and their weights."""
+        portfolio = self.portfolio()
+        wanted = self.cleaned(WeightsChange, request.data)
+        chosen = {int(key): percent for key, percent in wanted.get("weights", {}).items()}
+        weights_set(portfolio=portfolio, weights=chosen or None, now=utc_now())
+        follows = follows_current(portfolio_id=portfolio.pk)
+        return Response({"count": len(follows), "results": FollowAnswer(follows, many=True).data})
 
 
 class DecisionListView(ApiView, GenericAPIView[Decision]):

@@ -5,8 +5,9 @@ Each function changes the follow, records the decision, wakes the copy cycle and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from django.db import transaction
 
@@ -15,6 +16,7 @@ from allocation import follows as follow_rows
 from allocation.capital import capital_version_raise
 from allocation.locks import capital_lock
 from allocation.models import Follow, FollowLeg
+from core.decimals import plain
 from core.errors import InputError
 from engine.decisions import DecisionNote, decision_store, world_time
 from engine.publishing import portfolio_changed
@@ -122,6 +124,31 @@ def follows_arrange(*, portfolio: Portfolio, follow_ids: Sequence[int], now: dat
         capital_version_raise(portfolio_id=portfolio.pk)
         cycles_wake(portfolio_ids=[portfolio.pk], now=now, why="traders arranged")
         portfolio_changed(portfolio_id=portfolio.pk)
+
+
+def weights_set(*, portfolio: Portfolio, weights: Mapping[int, Decimal] | None, now: datetime) -> Portfolio:
+    """Give each active trader the percentage its owner chose, or split equally again (ALL-2).
+
+    Every target is placed anew. Who pauses or leaves later gives its part to the others pro rata; who joins
+    gets 1/N, for which the others give.
+
+    :param weights: percent by follow id, each at least 1, to 0.01, summing to exactly 100; None is equal
+    :raises InputError: they are not, or name other follows than the active ones
+    """
+    with transaction.atomic():
+        if weights is None:
+            follow_rows.weights_equalise(portfolio=portfolio)
+        else:
+            follow_rows.weights_choose(portfolio=portfolio, percents=weights)
+        capital_version_raise(portfolio_id=portfolio.pk)
+        shares = follow_rows.follows_current(portfolio_id=portfolio.pk)
+        reason = ", ".join(f"{f.trader.name} {plain(f.weight * 100)} %" for f in shares if f.weight)
+        text = "Capital split equally" if weights is None else "Capital split by your percentages"
+        note = DecisionNote(kind="settings", text=text, reason=reason, follow_ids=[f.pk for f in shares])
+        decision_store(portfolio=portfolio, note=note, now=now)
+        cycles_wake(portfolio_ids=[portfolio.pk], now=now, why="weights changed", force_all=True)
+        portfolio_changed(portfolio_id=portfolio.pk)
+    return portfolio
 
 
 def _refuse_leaving(follow: Follow) -> None:

@@ -195,6 +195,7 @@ def _follow_view(
             book=book,
             ignored={**ignored, **joining} if joining is not None else ignored,
             memory=memory,
+            share=follow.custom_weight,
             added=added_prices(book=book, before=_book_before(follow, snapshot, snapshots, marks), legs=own),
             basis_id=snapshot.pk if snapshot else None,
             decided_basis_id=follow.decided_basis_id,

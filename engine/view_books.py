@@ -28,6 +28,7 @@ def portfolio_record(context: ViewContext) -> dict[str, Any]:
         "risk_profile": portfolio.risk_profile,
         "conflict_rule": portfolio.conflict_rule,
         "auto_rebalance": portfolio.auto_rebalance,
+        "weighting": portfolio.weighting,
         "trading_mode": portfolio.trading_mode,
         "dry_run": portfolio.dry_run,
         "approves_conflicts": portfolio.approves_conflicts,

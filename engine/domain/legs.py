@@ -16,7 +16,7 @@ from allocation.domain.books import TraderLeg
 from allocation.domain.copied import copied_quantity, ignored_ratchet
 from allocation.domain.limits import gross_cap
 from allocation.domain.targets import TraderTargets, trader_targets
-from allocation.domain.weights import equal_weights
+from allocation.domain.weights import chosen_weights
 from core.decimals import ONE, QUANTITY_STEP, ZERO, to_step
 from engine.domain.copy_types import CopyInputs, FollowInput, FollowState, LegMemory
 from engine.domain.plan_types import IgnoredUpdate
@@ -123,10 +123,10 @@ def slice_staying(*, held: Decimal, memory: LegMemory | None, trader_quantity: D
 
 def _weights(follows: list[FollowInput]) -> dict[int, Decimal]:
     """Split over active traders; one that cannot be read keeps its share, so an outage moves nobody else."""
-    sharing = [f.follow_id for f in follows if f.state in (FollowState.ACTIVE, FollowState.LOST)]
+    sharing = [(f.follow_id, f.share) for f in follows if f.state in (FollowState.ACTIVE, FollowState.LOST)]
     if not sharing:
         return {}
-    return {weight.trader_id: weight.weight for weight in equal_weights(trader_ids=sharing)}
+    return {weight.trader_id: weight.weight for weight in chosen_weights(shares=sharing)}
 
 
 def _votes(follow: FollowInput) -> bool:

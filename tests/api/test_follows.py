@@ -164,3 +164,68 @@ def test_leaving_with_a_misspelt_wish_does_nothing(api: Client, portfolio: Portf
         assert answer.status_code == 400
         assert field in problem(answer)["errors"]
     assert Follow.objects.get().status == "active"
+
+
+def put_weights(api: Client, portfolio: Portfolio, body: Any) -> Any:
+    return api.put(url_of(portfolio, "weights/"), body, content_type="application/json")
+
+
+def two_followed(portfolio: Portfolio) -> tuple[Follow, Follow]:
+    first = Follow.objects.get(portfolio=portfolio)
+    second = follow_make(portfolio=portfolio, trader=trader_make(key="qwen"), place=2, weight=0)
+    return first, second
+
+
+def test_capital_is_split_by_chosen_percentages_and_equally_again(api: Client, portfolio: Portfolio) -> None:
+    """ALL-2: 62.5 and 37.5; pausing gives one all of it, resuming gives it back; equal is 50 and 50."""
+    first, second = two_followed(portfolio)
+    chosen = {"weighting": "custom", "weights": {str(first.pk): "62.5", str(second.pk): "37.5"}}
+    answer = put_weights(api, portfolio, chosen)
+    assert answer.status_code == 200, answer.content
+    assert [entry["weight"] for entry in answer.json()["results"]] == ["0.6250", "0.3750"]
+    assert api.get(url_of(portfolio)).json()["portfolio"]["weighting"] == "custom"
+    cycle = CycleState.objects.get(portfolio=portfolio)
+    assert (cycle.wanted_why, cycle.forced_all) == ("weights changed", True)
+    note = Decision.objects.get(portfolio=portfolio, text="Capital split by your percentages")
+    assert note.reason == "Deepseek 62.5 %, Qwen 37.5 %"
+
+    paused = patch_json(api, url_of(portfolio, f"follows/{first.pk}/"), {"status": "paused"})
+    assert paused.json()["weight"] == "0.0000"
+    assert Follow.objects.get(pk=second.pk).weight == 1
+    resumed = patch_json(api, url_of(portfolio, f"follows/{first.pk}/"), {"status": "active"})
+    assert resumed.json()["weight"] == "0.6250"
+
+    equal = put_weights(api, portfolio, {"weighting": "equal"})
+    assert [entry["weight"] for entry in equal.json()["results"]] == ["0.5000", "0.5000"]
+    assert not Follow.objects.exclude(custom_weight=None).exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"weighting": "custom"}, "weights"),
+        ({"weighting": "custom", "weights": {}}, "weights"),
+        ({"weighting": "custom", "weights": {"x": "100"}}, "weights"),
+        ({"weighting": "custom", "weights": {"1": "33.333"}}, "weights.1"),
+        ({"weighting": "custom", "weights": {"999999": "100"}}, "weights"),
+        ({"weighting": "equal", "weights": {"1": "100"}}, "weights"),
+        ({"weighting": "fair"}, "weighting"),
+    ],
+)
+def test_a_split_that_makes_no_sense_changes_nothing(
+    api: Client, portfolio: Portfolio, body: Any, field: str
+) -> None:
+    """ALL-2: the field is named and the weights stay."""
+    answer = put_weights(api, portfolio, body)
+    assert answer.status_code == 400
+    assert field in answer.json()["errors"], answer.json()
+    assert Follow.objects.get(portfolio=portfolio).weight == 1
+    assert Portfolio.objects.get(pk=portfolio.pk).weighting == "equal"
+
+
+def test_nobody_splits_anothers_capital(api_of: Any, portfolio: Portfolio, charlie: User) -> None:
+    """SEC-1: to Charlie it is not there."""
+    follow = Follow.objects.get(portfolio=portfolio)
+    body = {"weighting": "custom", "weights": {str(follow.pk): "100"}}
+    assert put_weights(api_of(charlie), portfolio, body).status_code == 404
+    assert Portfolio.objects.get(pk=portfolio.pk).weighting == "equal"

@@ -512,3 +512,17 @@ def test_books_that_differ_are_not_decided_on() -> None:
     """OPS-2: slices that do not sum to their position stop the decision."""
     with pytest.raises(BooksDiffer, match=r"slices sum to 1, the position is 2"):
         replace(holding("ETH", {1: 1}), quantity=D(2))
+
+
+def test_targets_follow_the_shares_the_owner_chose() -> None:
+    """ALL-2, ALL-3: 60 and 40 % of 10,000 at half exposure each; one that cannot be read keeps its share."""
+    own = book(10000, {"BTC": D(5000) / PRICES["BTC"]})
+    other = book(10000, {"ETH": D(5000) / PRICES["ETH"]})
+    chosen = (follow(1, own, share=D("0.6")), follow(2, other, share=D("0.4")))
+    plan = copy_plan(inputs=inputs(*chosen))
+    assert plan.weights == {1: D("0.6"), 2: D("0.4")}
+    assert {net.underlying: round(net.notional) for net in plan.nets} == {"BTC": 3000, "ETH": 2000}
+    lost = (chosen[0], replace(chosen[1], book=None, state=FollowState.LOST))
+    assert copy_plan(inputs=inputs(*lost)).weights == {1: D("0.6"), 2: D("0.4")}
+    paused = (chosen[0], replace(chosen[1], state=FollowState.PAUSED))
+    assert copy_plan(inputs=inputs(*paused)).weights == {1: D(1)}
