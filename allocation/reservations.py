@@ -21,7 +21,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from allocation.account import AMOUNT_MAX, Move, account_change
 from allocation.locks import capital_lock, reservation_lock
@@ -138,70 +138,65 @@ def _asked_before(wanted: Reservation) -> Reservation | None:
 
 
 def _answer(wanted: Reservation, wait_s: int) -> Reservation:
-    if granted := _granted(wanted):
-        return granted
+    if _granted(wanted):
+        return wanted
     return _queued(wanted, wait_s) if wait_s else _refused(wanted)
 
 
-# The account's row is claimed on the condition that the capital is there; without it nothing is stored.
-_GRANT_SQL: Final = """
-WITH claimed AS (
-    UPDATE allocation_capitalaccount
-    SET free = free - %(amount)s, reserved = reserved + %(amount)s
-    WHERE portfolio_id = %(portfolio_id)s AND free >= %(amount)s AND NOT EXISTS (
-        SELECT 1 FROM allocation_reservation AS ahead
-        WHERE ahead.portfolio_id = %(portfolio_id)s AND ahead.status = 'waiting'
-          AND ahead.priority <= %(priority)s AND ahead.wait_until > %(requested_at)s
+# Migration 0006: claims the account's row on the condition that the capital is there, and stores the grant.
+_GRANT_SQL: Final = "SELECT allocation_capital_grant(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s)"
+
+
+def _granted(wanted: Reservation) -> bool:
+    """Claim the capital and store the grant if it is free and nobody waits before; one statement."""
+    now = wanted.requested_at
+    values = (
+        wanted.pk,
+        wanted.portfolio_id,
+        wanted.source,
+        wanted.instrument_code,
+        wanted.amount,
+        int(wanted.priority),
+        wanted.client_key,
+        wanted.timeout_s,
+        now,
     )
-    RETURNING portfolio_id
-)
-INSERT INTO allocation_reservation (
-    id, portfolio_id, source, instrument_code, amount, priority, status, reason, client_key, timeout_s,
-    requested_at, granted_at, expires_at
-)
-SELECT %(id)s, portfolio_id, %(source)s, %(instrument_code)s, %(amount)s, %(priority)s, 'granted', '',
-       %(client_key)s, %(timeout_s)s, %(requested_at)s, %(requested_at)s, %(expires_at)s
-FROM claimed
-RETURNING *
-"""
-
-
-def _granted(wanted: Reservation) -> Reservation | None:
-    """Claim the capital if it is free and nobody waits before; one statement."""
-    values = {
-        "id": wanted.pk,
-        "portfolio_id": wanted.portfolio_id,
-        "source": wanted.source,
-        "instrument_code": wanted.instrument_code,
-        "amount": wanted.amount,
-        "priority": int(wanted.priority),
-        "client_key": wanted.client_key,
-        "timeout_s": wanted.timeout_s,
-        "requested_at": wanted.requested_at,
-        "expires_at": wanted.requested_at + timedelta(seconds=wanted.timeout_s),
-    }
-    stored = list(Reservation.objects.raw(_GRANT_SQL, values))
-    return stored[0] if stored else None
+    with connection.cursor() as cursor:
+        cursor.execute(_GRANT_SQL, values)
+        granted = bool(cursor.fetchone()[0])
+    if granted:
+        wanted.status, wanted.granted_at = Status.GRANTED, now
+        wanted.expires_at = now + timedelta(seconds=wanted.timeout_s)
+        wanted._state.adding, wanted._state.db = False, connection.alias
+    return granted
 
 
 def _refused(wanted: Reservation) -> Reservation:
     """Deny a request that does not wait, unless grants that ran out hold what it needs."""
     now = wanted.requested_at
     overdue = Reservation.objects.filter(
-        portfolio_id=wanted.portfolio_id, status=Status.GRANTED, expires_at__lte=now
+        portfolio_id=OuterRef("pk"), status=Status.GRANTED, expires_at__lte=now
     )
-    if overdue.exists():
-        with transaction.atomic():
-            capital_lock(portfolio_id=wanted.portfolio_id)
-            _overdue_end(portfolio_id=wanted.portfolio_id, now=now)
-        if granted := _granted(wanted):
-            return granted
-    account = CapitalAccount.objects.filter(pk=wanted.portfolio_id).first()
+    ahead = _waiting(OuterRef("pk"), now).filter(priority__lte=wanted.priority)
+    account = (
+        CapitalAccount.objects.filter(pk=wanted.portfolio_id)
+        .annotate(overdue=Exists(overdue), contested=Exists(ahead))
+        .values_list("free", "overdue", "contested", named=True)
+        .first()
+    )
     if account is None:
         raise NotFound(
             f"Portfolio {wanted.portfolio_id} has no capital account. Open one with an initial deposit."
         )
-    return _denied(wanted, _why_not(wanted, account))
+    if account.overdue:
+        with transaction.atomic():
+            capital_lock(portfolio_id=wanted.portfolio_id)
+            _overdue_end(portfolio_id=wanted.portfolio_id, now=now)
+        return _answer(wanted, 0)
+    reason = f"{dollars(wanted.amount)} needed, {dollars(account.free)} free"
+    if account.contested:
+        reason += ", for which others of the same or a higher priority wait"
+    return _denied(wanted, reason)
 
 
 def _queued(wanted: Reservation, wait_s: int) -> Reservation:
@@ -230,15 +225,7 @@ def _denied(wanted: Reservation, reason: str) -> Reservation:
     return wanted
 
 
-def _why_not(wanted: Reservation, account: CapitalAccount) -> str:
-    reason = f"{dollars(wanted.amount)} needed, {dollars(account.free)} free"
-    ahead = _waiting(wanted.portfolio_id, wanted.requested_at).filter(priority__lte=wanted.priority).count()
-    if ahead:
-        reason += f", for which {ahead} of the same or a higher priority {'waits' if ahead == 1 else 'wait'}"
-    return reason
-
-
-def _waiting(portfolio_id: int, now: datetime) -> QuerySet[Reservation]:
+def _waiting(portfolio_id: int | OuterRef, now: datetime) -> QuerySet[Reservation]:
     return Reservation.objects.filter(portfolio_id=portfolio_id, status=Status.WAITING, wait_until__gt=now)
 
 

@@ -108,7 +108,9 @@ def test_a_small_request_does_not_overtake_a_large_critical_one() -> None:
     small = ask(desk, "10", priority=LOW)
     at_once = ask(desk, "10", priority=LOW, wait_s=0)
     assert status(critical, small, at_once) == ["waiting", "waiting", "denied"]
-    assert at_once.reason == "$10.00 needed, $50.00 free, for which 2 of the same or a higher priority wait"
+    assert at_once.reason == (
+        "$10.00 needed, $50.00 free, for which others of the same or a higher priority wait"
+    )
     assert money(desk) == (50, 50)
     capital_release(reservation_id=holder.pk, now=desk.later())
     assert status(critical, small) == ["granted", "granted"]
