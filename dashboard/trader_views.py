@@ -131,26 +131,6 @@ def _page(
 
 @owner_page
 @require_POST
-def follow_pause(request: SignedInRequest, portfolio: Portfolio, follow_id: int) -> HttpResponse:
-    """No entries from this trader any more; reductions and exits go on."""
-    return _change(
-        request, portfolio, follow_id, lambda follow: follows.follow_pause(follow=follow, now=utc_now()),
-        "{} is paused: no entries, reductions and exits go on.",
-    )  # fmt: skip
-
-
-@owner_page
-@require_POST
-def follow_resume(request: SignedInRequest, portfolio: Portfolio, follow_id: int) -> HttpResponse:
-    """Copy this trader again."""
-    return _change(
-        request, portfolio, follow_id, lambda follow: follows.follow_resume(follow=follow, now=utc_now()),
-        "{} is copied again; what it opened meanwhile is left alone.",
-    )  # fmt: skip
-
-
-@owner_page
-@require_POST
 def follow_remove(request: SignedInRequest, portfolio: Portfolio, follow_id: int) -> HttpResponse:
     """Stop following: close what was copied, or hand it to the owner. A second press is harmless."""
     positions = request.POST.get("positions")

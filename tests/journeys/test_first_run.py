@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from accounts.models import Portfolio
 from allocation.models import Follow
 from core.clock import utc_now
+from engine.commands import command_run, commands_due
 from engine.portfolios import cash_deposit, portfolio_open
 from tests.conftest import CAST_PASSWORD
 from tests.running import wait_until
@@ -57,7 +58,11 @@ def test_first_run(asgi_server: str, open_page: Opener) -> None:
     expect(page.locator("#followed > tr").first).to_contain_text("50.00%")
 
     page.get_by_role("button", name="Pause Grok 4").click()
-    expect(page.get_by_text("Grok 4 is paused")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Pause", exact=True).click()
+    expect(page.locator("#toasts")).to_contain_text("accepted")
+    with ThreadPoolExecutor(1) as worker:
+        worker.submit(_commands_run).result()
+    expect(page.locator("#toasts")).to_contain_text("Grok 4 is paused")
     expect(page.get_by_role("button", name="Resume Grok 4")).to_be_visible()
     page.get_by_role("button", name="Remove Grok 4").click()
     page.get_by_label("Hand them to me").check()
@@ -101,6 +106,15 @@ def test_page_follows_the_database(asgi_server: str, open_page: Opener, alice: A
         f"/ws/portfolios/{portfolio.pk}/",
     )
     assert heard == {"code": 4404, "heard": []}
+
+
+def _commands_run() -> None:
+    """Carry out what was asked for, as the worker of the queue does."""
+    try:
+        for command_id in commands_due(now=utc_now()):
+            command_run(command_id=command_id, now=utc_now())
+    finally:
+        connection.close()
 
 
 def _deposit(portfolio: Portfolio, amount: Decimal) -> None:

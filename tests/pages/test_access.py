@@ -34,8 +34,6 @@ PAGES = [
     "settings",
 ]
 POSTS = [
-    "follow_pause",
-    "follow_resume",
     "follow_remove",
     "follow_move",
     "trader_add",

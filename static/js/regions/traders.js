@@ -52,7 +52,7 @@ function fillRow({ root, slots }, trader, view) {
   fillActions(root, slots, trader, view);
 }
 
-// The template's forms carry the token of this page; only the trader's number differs.
+// The template's forms carry the token of this page; only the trader's number differs. Pause and resume are commands.
 function fillActions(root, slots, trader, view) {
   const { follow_status: status } = trader, order = Object.values(view.traders).sort(byOrder);
   for (const form of root.querySelectorAll("form[data-action]")) setAttribute(form, "action", form.dataset.action.replace("/0/", `/${trader.follow_id}/`));
@@ -61,8 +61,12 @@ function fillActions(root, slots, trader, view) {
   setHidden(slots.remove, status === "leaving");
   slots.up.disabled = order[0]?.follow_id === trader.follow_id;
   slots.down.disabled = order.at(-1)?.follow_id === trader.follow_id;
-  for (const [slot, verb] of [["pauseButton", "Pause"], ["resumeButton", "Resume"], ["remove", "Remove"], ["up", "Move up"], ["down", "Move down"]]) {
+  for (const [slot, verb] of [["pause", "Pause"], ["resume", "Resume"], ["remove", "Remove"], ["up", "Move up"], ["down", "Move down"]]) {
     setAttribute(slots[slot], "aria-label", `${verb} ${trader.name}`);
+  }
+  for (const [slot, verb] of [["pause", "Pause"], ["resume", "Resume"]]) {
+    setAttribute(slots[slot], "data-data", `{"follow_id":${trader.follow_id}}`);
+    setAttribute(slots[slot], "data-title", `${verb} ${trader.name}`);
   }
 }
 
