@@ -3,16 +3,17 @@
 PORT ?=
 SPEED ?=
 ONLY ?=
+KILLS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean lock install install-dev
+.PHONY: help run test check bench chaos clean lock install install-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Options: PORT=8000 (run), SPEED=600 (run: how many times faster replays go), ONLY=<name> (bench)"
+	@echo "  Options: PORT=8000 (run), SPEED=600 (run: how many times faster replays go), ONLY=<name> (bench), KILLS=200 (chaos)"
 
 run: install ## Install what is missing, start everything, print the address and the demo sign-in
 	@PORT="$(or $(PORT),$$PORT)" REPLAY_SPEED="$(or $(SPEED),$$REPLAY_SPEED)" exec $(BIN)/python -m portfolio_site.run
@@ -34,6 +35,9 @@ check: install-dev ## What CI runs: lint, format, types, layers, migrations, kno
 
 bench: install-dev ## Measure; one JSON line per figure
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+chaos: install-dev ## Kill random processes of a site of its own under load; runs add up in var/chaos.jsonl
+	@$(BIN)/python -m tests.faults.chaos --kills $(or $(KILLS),200)
 
 lock: install-dev ## Pin requirements*.in again, with hashes
 	$(BIN)/python scripts/lock.py

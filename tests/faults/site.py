@@ -44,7 +44,7 @@ class Site:
         self.var_dir.chmod(0o711)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._environment = {
+        self.environment = {
             **dict.fromkeys(_CLEARED, ""),
             "VAR_DIR": str(self.var_dir),
             "PORT": str(self.port),
@@ -56,16 +56,18 @@ class Site:
     # ---------------------------------------------------------------- start and stop
     def start(self) -> Site:
         """Start it and wait until it says that it is ready."""
-        self._supervisor = Child(
-            spec=ChildSpec(
-                name="site",
-                argv=["env", *(f"-u{name}" for name in _DROPPED), sys.executable, "-m", "portfolio_site.run"],
-                log_path=self.var_dir / "site.log",
-                environment=self._environment,
-            )
-        )
+        self._supervisor = Child(spec=self.spec("site", "-m", "portfolio_site.run"))
         wait_until(self._ready, timeout_s=START_S, what="the site's start")
         return self
+
+    def spec(self, name: str, *arguments: str) -> ChildSpec:
+        """Return how to start a Python program on this site, as it would start its own."""
+        return ChildSpec(
+            name=name,
+            argv=["env", *(f"-u{name}" for name in _DROPPED), sys.executable, *arguments],
+            log_path=self.var_dir / f"{name}.log",
+            environment=self.environment,
+        )
 
     def _ready(self) -> bool:
         assert self._supervisor is not None
@@ -88,6 +90,14 @@ class Site:
         finally:
             shutil.rmtree(self.var_dir, ignore_errors=True)
         return said
+
+    def abandon(self) -> None:
+        """End it and leave its files where they are."""
+        if self._supervisor is not None:
+            self._supervisor.stop_ask()
+            self._supervisor.wait(timeout_s=25)
+            self._supervisor.kill()
+            self._supervisor = None
 
     # ---------------------------------------------------------------- its processes
     @property
@@ -161,7 +171,7 @@ class Site:
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=BASE_DIR,
-            env={**environment, **self._environment},
+            env={**environment, **self.environment},
             capture_output=True,
             text=True,
             timeout=60,

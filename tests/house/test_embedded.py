@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from portfolio_site.config import embedded_redis_url
-from portfolio_site.embedded import EmbeddedPostgres, EmbeddedRedis
+from portfolio_site.embedded import POSTGRES_SETTINGS, EmbeddedPostgres, EmbeddedRedis
 from portfolio_site.processes import StartRefused, children_stop
 
 
@@ -119,3 +119,8 @@ def test_services_answer_in_a_directory_too_deep_for_a_socket(var_dir: Path) -> 
     assert len(str(embedded.socket_path)) < 100
     children_stop(children=[child], timeout_s=10)
     embedded.socket_path.parent.rmdir()
+
+
+def test_what_is_committed_is_on_disk() -> None:
+    """OPS-3: the embedded cluster keeps PostgreSQL's own, strict settings for durability."""
+    assert not {"fsync", "synchronous_commit", "full_page_writes", "wal_sync_method"} & set(POSTGRES_SETTINGS)
