@@ -15,12 +15,15 @@ import os
 import random
 import signal
 import sys
+from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from threading import Event
 from typing import Final
 
 EMAIL: Final = "crowd@example.com"
 LOOK_EVERY_S: Final = 1.0
+RESET_AFTER_S: Final = 5.0
 # Whom they follow: recorded traders of two worlds, in turn.
 TRADERS: Final = (
     ("deepseek-chat-v3.1", "qwen3-max", "grok-4", "gemini-2.5-pro"),
@@ -123,11 +126,21 @@ def _fault_sprinkle(moods: random.Random) -> None:
 
 
 def _breakers_reset() -> None:
-    """Reset what tripped, but nothing that tells of books."""
-    from accounts.models import Portfolio
+    """Reset what tripped some seconds ago, but nothing that tells of books."""
+    from allocation.models import BreakerTrip
+    from core.clock import utc_now
+    from core.errors import InputError
+    from engine.resets import trip_reset
 
-    halted = Portfolio.objects.filter(status="halted").exclude(cycle__error__gt="")
-    halted.update(status="active", status_reason="")
+    now = utc_now()
+    standing = BreakerTrip.objects.filter(
+        reset_at__isnull=True, tripped_at__lte=now - timedelta(seconds=RESET_AFTER_S)
+    ).exclude(kind=BreakerTrip.Kind.BOOKS)
+    for trip in standing:
+        with suppress(InputError):  # what a stopped trader held is still being closed: next time
+            trip_reset(
+                portfolio_id=trip.portfolio_id, trip_id=trip.pk, by=EMAIL, reason="On with it", now=now
+            )
 
 
 if __name__ == "__main__":

@@ -199,6 +199,8 @@ class Storm:
         """End the faults, let everything settle, and show that nothing is doubled, lost or different."""
         self.site.rows("UPDATE execution_paperfault SET remaining = 0 RETURNING id")
         books_are_clean(self.site, timeout_s=RECOVERY_S)
+        books = self.site.one("SELECT count(*) FROM allocation_breakertrip WHERE kind = 'books'")
+        assert books == 0, f"{books} times books differed"
         orphans = self.site.one("SELECT count(*) FROM execution_venueorphan")
         assert orphans == 0, f"{orphans} orders at the venue were nobody's"
         overfilled, twice = self.site.one(_OVERFILLED), self.site.one(_TWICE_TOLD)

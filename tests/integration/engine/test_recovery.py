@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal as D
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -25,8 +26,10 @@ from positions.audit import books_audit
 from positions.models import Position
 from positions.services import order_sync
 from tests.integration.money.desk import NOW, Desk, desk_open
+from tests.replaying import ReplayDriver
 
 pytestmark = pytest.mark.django_db
+GROK = "grok-4"
 
 
 @pytest.fixture
@@ -97,14 +100,17 @@ def test_a_worker_that_died_after_claiming(desk: Desk, arrived: bool) -> None:
     assert (order.status, entries_bar(portfolio_id=desk.pk, now=desk.now)) == ("rejected", "")
 
 
-def test_the_copy_cycle_is_told_of_the_bar(desk: Desk) -> None:
-    """EXE-6: gathering says why nothing is opened; exits are not touched by it."""
-    order = desk.order("BUY", "0.01", "100100")
+def test_the_copy_cycle_is_told_of_the_bar(arena: ReplayDriver, alice: Any) -> None:
+    """EXE-6: gathering says why nothing is opened."""
+    portfolio = arena.portfolio(alice, name="bar", keys=(GROK,), policy="perp")
+    arena.forward(20)
+    arena.observe((GROK,))
     fault_tell(operation="submit", kind="timeout_before")
-    order_submit(order_id=order.pk, now=desk.now)
-    cycle = CycleState.objects.select_related("portfolio").get()
-    gathered = cycle_gather(cycle=cycle, world=desk.world, now=desk.now)
-    assert gathered.inputs.entries_blocked.startswith(f"the outcome of order {order.pk} (Buy 0.01 BTC)")
+    arena.act()
+    order = Order.objects.get(portfolio=portfolio, status="unknown")
+    cycle = CycleState.objects.select_related("portfolio").get(portfolio=portfolio)
+    gathered = cycle_gather(cycle=cycle, world=arena.world, now=arena.wall_at)
+    assert gathered.inputs.entries_blocked.startswith(f"the outcome of order {order.pk} (")
 
 
 def test_a_fill_of_an_order_that_ended_here_is_found_and_booked(desk: Desk) -> None:
