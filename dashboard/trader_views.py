@@ -18,7 +18,7 @@ from allocation.models import Follow
 from core.clock import utc_now
 from core.errors import InputError, NotFound, RetryLater
 from core.types import TraderKind
-from dashboard.forms import FollowForm, TraderKeyForm
+from dashboard.forms import FollowForm, TraderKeyForm, WeightsForm
 from dashboard.page import SignedInRequest, form_already_done, form_done, form_refuse, owner_page, page_render
 from dashboard.preview import catalog_read, copy_plan, follow_barrier
 from dashboard.selectors import follow_get
@@ -31,10 +31,39 @@ from traders.services import trader_preview
 @never_cache
 @require_safe
 def traders_page(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
-    """The followed traders, live."""
-    view = portfolio_view(portfolio=portfolio)
+    """The followed traders, live, and how the capital is split over them."""
+    return _traders(request, portfolio, weights=WeightsForm(portfolio=portfolio))
+
+
+@owner_page
+@require_POST
+def weights_save(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
+    """Split the capital as the owner says."""
+    form = WeightsForm(request.POST, portfolio=portfolio)
+    if form.is_valid():
+        try:
+            follows.weights_set(portfolio=portfolio, weights=form.weights, now=utc_now())
+        except InputError as error:
+            form_refuse(form, error)
+        else:
+            messages.success(request, "The capital is split anew. Targets are worked out again.")
+            return redirect("dashboard:traders", portfolio.pk)
+    portfolio.refresh_from_db()
+    return _traders(request, portfolio, weights=form, status=400)
+
+
+def _traders(
+    request: SignedInRequest, portfolio: Portfolio, *, weights: WeightsForm, status: int = 200
+) -> HttpResponse:
     return page_render(
-        request, "dashboard/traders.html", nav="traders", portfolio=portfolio, view=view, live=True
+        request,
+        "dashboard/traders.html",
+        nav="traders",
+        portfolio=portfolio,
+        status=status,
+        view=portfolio_view(portfolio=portfolio),
+        weights=weights,
+        live=True,
     )
 
 

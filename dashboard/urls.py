@@ -22,6 +22,7 @@ urlpatterns = [
     path(PORTFOLIO, views.portfolio_page, name="portfolio"),
     path(f"{PORTFOLIO}equity.json", views.portfolio_equity, name="portfolio_equity"),
     path(f"{PORTFOLIO}traders/", trader_views.traders_page, name="traders"),
+    path(f"{PORTFOLIO}traders/weights/", trader_views.weights_save, name="weights_save"),
     path(f"{PORTFOLIO}traders/add/", trader_views.trader_add, name="trader_add"),
     path(f"{FOLLOW}remove/", trader_views.follow_remove, name="follow_remove"),
     path(f"{FOLLOW}move/", trader_views.follow_move, name="follow_move"),

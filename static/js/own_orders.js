@@ -5,7 +5,8 @@ import { live } from "./live.js";
 import { openDialog } from "./ask.js";
 
 const template = (id) => document.getElementById(id);
-const capital = (side) => (side === "BUY" ? "Buy" : "Sell");
+// Plain names are written in capitals; names with a venue's prefix are kept as typed.
+const codeOf = (typed) => (typed.trim() === typed.trim().toLowerCase() ? typed.trim().toUpperCase() : typed.trim());
 
 /** Close `data-position`, 1 to 100 %, estimated at the mark and kept current while the dialog is open. */
 export function openClose({ dataset: { position: id } }) {
@@ -51,17 +52,17 @@ export function openEntry() {
   const { root, slots } = clone(template("entry-dialog"));
   const marks = Object.fromEntries(Object.values(live.view?.positions ?? {}).map((position) => [position.code, position.mark_price]));
   const show = () => {
-    const side = slots.sell.checked ? "SELL" : "BUY", price = Number(slots.price.value), quantity = Number(slots.quantity.value), code = slots.code.value.trim();
-    const value = price * quantity, mark = Number(marks[code] ?? marks[code.toUpperCase()]);
+    const side = slots.sell.checked ? "SELL" : "BUY", price = Number(slots.price.value), quantity = Number(slots.quantity.value), code = codeOf(slots.code.value);
+    const value = price * quantity, mark = Number(marks[code]);
     setText(slots.value, value > 0 ? usd(value) : number(null));
     const away = mark && price ? ((price / mark - 1) * 100) : null;
     setText(slots.mark, mark ? `${number(mark, priceDigits(mark))}${away === null ? "" : `, your limit is ${number(Math.abs(away), 1)}% ${away < 0 ? "below" : "above"}`}` : number(null));
-    setText(slots.submit, quantity > 0 && code ? `${capital(side)} ${slots.quantity.value} ${code}` : "Place the order");
+    setText(slots.submit, quantity > 0 && code ? `${side === "BUY" ? "Buy" : "Sell"} ${slots.quantity.value} ${code}` : "Place the order");
   };
   root.addEventListener("input", show);
   show();
   openDialog(root, slots, {
     kind: "entry", title: "Limit entry",
-    read: () => ({ instrument: slots.code.value.trim(), side: slots.sell.checked ? "SELL" : "BUY", quantity: slots.quantity.value.trim(), limit_price: slots.price.value.trim() }),
+    read: () => ({ instrument: codeOf(slots.code.value), side: slots.sell.checked ? "SELL" : "BUY", quantity: slots.quantity.value.trim(), limit_price: slots.price.value.trim(), lifetime_s: Number(slots.life.value) }),
   });
 }

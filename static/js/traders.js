@@ -6,7 +6,7 @@ import { renderConnection } from "./regions/status.js";
 import { learnServerTime } from "./regions/shared.js";
 import { tell } from "./live.js";
 import { LiveSocket } from "./socket.js";
-import { setText } from "./dom.js";
+import { setHidden, setText } from "./dom.js";
 import { usd } from "./format.js";
 
 const at = (id) => document.getElementById(id);
@@ -28,4 +28,20 @@ function start() {
   setInterval(() => rows.tick(), 1000);
 }
 
+// Percentages must be exactly 100.00 in all. Sums run in hundredths of a percent to stay exact; the server checks too.
+function checkWeights(form) {
+  const custom = form.elements.weighting.value === "custom";
+  for (const node of form.querySelectorAll("[data-weights]")) setHidden(node, !custom);
+  const total = [...form.querySelectorAll("[data-weight]")].reduce((sum, input) => sum + Math.round(Number(input.value) * 100), 0);
+  const off = (Math.abs(10_000 - total) / 100).toFixed(2);
+  setText(at("weights-total"), total === 10_000 ? "100.00%" : Number.isNaN(total) ? "not a number" : `${(total / 100).toFixed(2)}%, ${total < 10_000 ? "add" : "take off"} ${off}`);
+  at("weights-submit").disabled = custom && total !== 10_000;
+}
+
+const weights = at("weights");
+if (weights) {
+  weights.addEventListener("input", () => checkWeights(weights));
+  weights.addEventListener("reset", () => setTimeout(() => checkWeights(weights)));
+  checkWeights(weights);
+}
 start();

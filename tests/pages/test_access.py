@@ -36,6 +36,7 @@ PAGES = [
 POSTS = [
     "follow_remove",
     "follow_move",
+    "weights_save",
     "trader_add",
     "cash_deposit",
     "cash_withdraw",

@@ -212,3 +212,34 @@ def test_start_page_until_the_first_follow(page: Client, portfolio: Portfolio) -
     assert "portfolio-view" not in start
     follow(page, portfolio, "grok-4")
     assert 'id="portfolio-view"' in page.get(address).content.decode()
+
+
+def test_custom_percentages_are_saved_and_refused(page: Client, portfolio: Portfolio) -> None:
+    """ALL-2: at least 1 % each, exactly 100 % in all; back to equal shares."""
+    for key in ("grok-4", "qwen3-max"):
+        follow(page, portfolio, key)
+    first, second = Follow.objects.order_by("place")
+    address = reverse("dashboard:weights_save", args=[portfolio.pk])
+
+    def save(weighting: str, one: str, other: str) -> Any:
+        body = {"weighting": weighting, f"share_{first.pk}": one, f"share_{second.pk}": other}
+        answer = page.post(address, body)
+        first.refresh_from_db()
+        second.refresh_from_db()
+        return answer
+
+    assert save("custom", "70.25", "29.75").status_code == 302
+    assert (str(first.weight), str(second.weight)) == ("0.7025", "0.2975")
+    for one, other, words in [
+        ("70", "29", "sum to exactly 100, they sum to 99"),
+        ("99.5", "0.5", "greater than or equal to 1"),
+        ("70", "", "Enter a percentage such as"),
+        ("x", "30", "Enter a number"),
+        ("33.333", "66.667", "no more than 2 decimal places"),
+    ]:
+        refused = save("custom", one, other)
+        assert refused.status_code == 400
+        assert words in refused.content.decode()
+        assert str(first.weight) == "0.7025"
+    assert save("equal", "", "").status_code == 302
+    assert str(first.weight) == "0.5000"

@@ -29,7 +29,7 @@ const RULES = { combine: "overlaps combine", largest: "the largest position coun
 export function renderHead({ portfolio, traders }) {
   const active = Object.values(traders).filter((trader) => trader.follow_status === "active").length;
   setText(at("portfolio-name"), portfolio.name);
-  const parts = [plural(active, "active trader"), portfolio.weighting === "custom" ? "your split" : "equal split", RULES[portfolio.conflict_rule] ?? portfolio.conflict_rule, `${portfolio.policy} policy`, `${portfolio.risk_profile} limits`];
+  const parts = [plural(active, "active trader"), portfolio.weighting === "custom" ? "your split" : portfolio.weighting === "custom" ? "your own shares" : "equal split", RULES[portfolio.conflict_rule] ?? portfolio.conflict_rule, `${portfolio.policy} policy`, `${portfolio.risk_profile} limits`];
   setText(at("portfolio-summary"), parts.join(", "));
   setHidden(at("not-diversified"), Object.keys(traders).length !== 1);
   const halted = portfolio.status !== "active";

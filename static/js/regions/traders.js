@@ -114,7 +114,7 @@ export class TraderRows extends TraderList {
     setAttribute(document.getElementById("allocation-bar"), "aria-label", active.map((trader) => `${trader.name} ${percent(trader.weight_pct)}`).join(", ") || "Nobody active");
     const total = active.reduce((sum, trader) => sum + Math.round(Number(trader.weight_pct) * 100), 0);
     setText(document.getElementById("allocation-total"), percent(total / 100));
-    setText(document.getElementById("allocation-active"), `${active.length} active, ${percent(active.length ? 100 / active.length : 0)} each`);
+    setText(document.getElementById("allocation-active"), `${active.length} active${view.portfolio.weighting === "custom" ? "" : `, ${percent(active.length ? 100 / active.length : 0)} each`}`);
   }
 
   onCount(traders) {
