@@ -14,6 +14,7 @@ from accounts.models import RULE_CHOICES, Portfolio
 from allocation.domain.limits import PROFILES
 from allocation.follows import follows_current
 from allocation.models import Follow
+from allocation.own_limits import profile_limits
 from core.types import ConflictRule, OrderSide, Policy
 from dashboard.history import STATES, OrderFilter, follows_ever, underlyings_ordered
 from execution.models import Order
@@ -76,7 +77,8 @@ def _profiles() -> list[tuple[str, Choice]]:
                 f"{limits.max_gross:.0%} in all.",
             ),
         )
-        for name, limits in PROFILES.items()
+        for name in PROFILES
+        for limits in [profile_limits(name=name)]
     ]
 
 

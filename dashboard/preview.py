@@ -10,10 +10,11 @@ from typing import Final
 from accounts.models import Portfolio
 from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 from allocation.domain.copied import JoinMode, ignored_on_join
-from allocation.domain.limits import PROFILES, gross_cap
+from allocation.domain.limits import gross_cap
 from allocation.domain.targets import TraderTargets, trader_targets
 from allocation.follows import MAX_FOLLOWS, follows_current
 from allocation.models import Follow
+from allocation.own_limits import limits_of
 from core.decimals import ONE, ZERO
 from core.instruments import underlying_of
 from core.types import Policy
@@ -72,10 +73,10 @@ def copy_plan(*, portfolio: Portfolio, preview: TraderPreview) -> CopyPlan:
     ]
     weight = ONE / (len(others) + 1)
     equity = Valuation.objects.get(portfolio=portfolio).equity
-    policy, limits = Policy(portfolio.policy), PROFILES[portfolio.risk_profile]
+    policy, limits = Policy(portfolio.policy), limits_of(portfolio=portfolio)
     book = _book(preview)
     targets = _targets(book, weight=weight, equity=equity, cap=gross_cap(limits=limits, policy=policy))
-    position_cap = limits.max_position * equity
+    position_cap = min(limits.max_position, limits.max_asset_weight) * equity
     minimum = _minimum_notionals(preview.positions)
     not_joined = ignored_on_join(book=book, mode=JoinMode.INCLUDE_OPEN)
     lines = tuple(

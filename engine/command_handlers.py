@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from engine.handlers import follows, settings, trading
+from engine.handlers import follows, limits, settings, trading
 from engine.handlers.base import CommandAnswer, CommandHandler
 
 __all__ = ["HANDLERS", "CommandAnswer", "CommandHandler"]
@@ -13,5 +13,6 @@ __all__ = ["HANDLERS", "CommandAnswer", "CommandHandler"]
 HANDLERS: Final[Mapping[str, CommandHandler]] = {
     **settings.HANDLERS,
     **follows.HANDLERS,
+    **limits.HANDLERS,
     **trading.HANDLERS,
 }

@@ -18,9 +18,10 @@ from accounts.models import Portfolio
 from allocation.correlations import correlations_recent
 from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 from allocation.domain.copied import JoinMode, ignored_on_join, ignored_on_resume
-from allocation.domain.limits import PROFILES, gross_cap
+from allocation.domain.limits import gross_cap
 from allocation.follows import follows_current
 from allocation.models import BlockedUnderlying, BreakerTrip, CapitalAccount, Follow, FollowLeg
+from allocation.own_limits import limits_of
 from core.clock import WorldTime
 from core.decimals import BPS, ONE, ZERO, dollars
 from core.instruments import Instrument
@@ -100,7 +101,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
     clock = world.clock()
     stopped = _stopped(portfolio)
     views = [_follow_view(follow, legs, basis, marks, clock, follow.pk in stopped) for follow in follows]
-    limits = mode_limits(portfolio=portfolio, limits=PROFILES[portfolio.risk_profile])
+    limits = mode_limits(portfolio=portfolio, limits=limits_of(portfolio=portfolio))
     policy = Policy(portfolio.policy)
     tradable = _markets(instruments, marks, positions)
     holdings = _holdings(positions, _open_orders(portfolio))
@@ -155,7 +156,7 @@ def margin_rate_for(*, portfolio: Portfolio) -> Decimal:
     """
     if portfolio.policy == Policy.SPOT:
         return ONE
-    cap = gross_cap(limits=PROFILES[portfolio.risk_profile], policy=Policy(portfolio.policy))
+    cap = gross_cap(limits=limits_of(portfolio=portfolio), policy=Policy(portfolio.policy))
     return ONE / max(ONE, cap)
 
 

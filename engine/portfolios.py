@@ -10,11 +10,12 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import Portfolio, User
+from accounts.models import OWN_PROFILE, Portfolio, User
 from accounts.services import portfolio_create, portfolio_update
 from allocation import capital, cash
 from allocation.locks import capital_lock
 from allocation.models import BlockedUnderlying
+from allocation.own_limits import portfolio_profile_set
 from core.decimals import plain
 from core.errors import InputError
 from core.instruments import is_code
@@ -72,6 +73,8 @@ def portfolio_settings_save(
             "The policy can change only while no position and no order is open. Close them first.",
             field="policy",
         )
+    if fields.get("risk_profile") == OWN_PROFILE:
+        portfolio_profile_set(portfolio=portfolio, profile=OWN_PROFILE)  # its numbers begin with those of now
     portfolio_update(portfolio=portfolio, **fields)
     if overrides is not None:
         _overrides_save(portfolio=portfolio, overrides=overrides)

@@ -15,8 +15,9 @@ from django.db.models import OuterRef, QuerySet
 from accounts.models import Portfolio
 from allocation.breakers import thresholds_of, trips_standing
 from allocation.domain.breakers import BreakerThresholds
-from allocation.domain.limits import PROFILES, Limits
+from allocation.domain.limits import Limits
 from allocation.models import BreakerTrip, CapitalAccount, Follow
+from allocation.own_limits import limits_of
 from core.decimals import ZERO, plain, to_money, to_price
 from engine.breakers import streaks_read
 from engine.models import Command, CycleState, Decision
@@ -119,7 +120,7 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
         capital=portfolio.capital,
         valuation=portfolio.valuation,
         cycle=portfolio.cycle,
-        limits=PROFILES[portfolio.risk_profile],
+        limits=limits_of(portfolio=portfolio),
         follows=follows,
         current=current,
         stats=stats_read(traders=[f.trader for f in current], now=now),

@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.models import Portfolio
-from allocation.domain.limits import PROFILES, gross_cap
+from allocation.domain.limits import gross_cap
 from allocation.follows import MAX_FOLLOWS
 from allocation.models import CapitalAccount, Follow
+from allocation.own_limits import limits_of
 from core.decimals import ONE, ZERO
 from core.events import PortfolioView, view_apply, view_diff
 from core.types import Policy
@@ -162,7 +163,7 @@ def exposure_now(*, portfolio: Portfolio) -> Exposure:
 
 def entries_within_limits(*, portfolio: Portfolio, before: Exposure, after: Exposure) -> None:
     """RSK-1: a decision makes nothing larger than the limits allow, at the marks it was made at."""
-    limits = PROFILES[portfolio.risk_profile]
+    limits = limits_of(portfolio=portfolio)
     equity = max(before.equity, ZERO)
     for underlying, notional in after.expected.items():
         allowed = max(limits.max_position * equity, before.stays(underlying, side=notional))
