@@ -191,7 +191,7 @@ def _refusal_keep(
         action=handler.action if handler else "command.unknown",
         outcome=AuditEntry.Outcome.REFUSED,
         via=via,
-        actor=asked_by or "system",
+        actor=_actor(asked_by, via),
         portfolio_id=portfolio.pk,
         text=f"{error.field}: {error.message}" if error.field else error.message,
         data=asked,
@@ -292,10 +292,15 @@ def _audit(
         action=action,
         outcome=outcome,
         via=command.via,
-        actor=command.asked_by or "system",
+        actor=_actor(command.asked_by, command.via),
         portfolio_id=command.portfolio_id,
         text=text,
         data=data,
         command_id=command.pk,
         now=now,
     )
+
+
+def _actor(asked_by: User | None, via: str) -> User | str:
+    """Return who asked; at the command line that is whoever may use this machine's account."""
+    return asked_by or ("command line" if via == AuditEntry.Via.COMMAND_LINE else "system")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from allocation.domain.books import TraderBook, TraderLeg
 from allocation.domain.copied import (
     JoinMode,
+    copied_after_exit,
     copied_notional,
     copied_quantity,
     ignored_on_join,
@@ -105,3 +106,20 @@ def test_what_came_while_paused_is_ignored(
         book=book_of(leg(quantity)), ignored={"BTC": D(ignored)}, copied={"BTC": D(copied)}
     )
     assert result == after
+
+
+@pytest.mark.parametrize(
+    ("copied", "wish", "remains", "stays"),
+    [
+        ("1", "1000", "250", "0.25"),  # half of a position that a limit held at 500 was sold
+        ("-2", "-1000", "-500", "-1"),  # a short, half of it
+        ("1", "1000", "1200", "1"),  # what is left is worth more than the wish: nothing is let go
+        ("1", "1000", "0", "0"),  # all of it was sold
+        ("1", "0", "250", "0"),  # nothing was wanted
+        ("1", "1000", "-250", "0"),  # the slice stands on the other side
+        ("3", "1000", "333.333333", "0.999999999000"),
+    ],
+)
+def test_what_stays_copied_after_our_own_exit(copied: str, wish: str, remains: str, stays: str) -> None:
+    """EXE-8: as much as makes us want what is left; never more than before."""
+    assert copied_after_exit(copied=D(copied), wish=D(wish), remains=D(remains)) == D(stays)
