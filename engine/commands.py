@@ -163,6 +163,7 @@ def _stored(*, command: Command, action: str) -> Command:
     try:
         with transaction.atomic():
             command.save(force_insert=True)
+            HANDLERS[command.kind].at_once(command, now)
             _audit(command, action, AuditEntry.Outcome.ACCEPTED, "", command.data, now)
             portfolio_changed(portfolio_id=portfolio.pk)
             transaction.on_commit(partial(command_later, command.pk))

@@ -14,7 +14,7 @@ from celery import shared_task
 from django.conf import settings
 
 from core.clock import SYSTEM_CLOCK, utc_now
-from engine import commands, copy_cycle, order_life, recovery, syncing, upkeep
+from engine import commands, copy_cycle, emergency, order_life, recovery, syncing, upkeep
 
 logger = logging.getLogger(__name__)
 SHARD_LIFETIME_S: Final = 2
@@ -54,8 +54,12 @@ def orders_submit(order_id: int) -> None:
 
 @shared_task(name="orders.work")
 def orders_work() -> None:
-    """Match paper orders, book fills, expire what is too old, send and ask again what was left hanging."""
+    """Match paper orders, book fills, expire what is too old, send and ask again what was left hanging.
+
+    Then go on closing what an emergency stop closes.
+    """
     order_life.orders_work(now=utc_now(), clock=SYSTEM_CLOCK)
+    emergency.stopped_flatten(now=utc_now(), clock=SYSTEM_CLOCK)
 
 
 @shared_task(name="commands.run")

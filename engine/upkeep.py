@@ -16,6 +16,7 @@ from core.errors import BooksDiffer
 from core.ids import fingerprint
 from engine.breakers import breakers_evaluate, deficits_halt
 from engine.decisions import DecisionNote, decision_store
+from engine.emergency import stopped_flatten
 from engine.liquidation import portfolios_liquidate
 from engine.publishing import portfolios_changed
 from execution.orders import reservations_unlink
@@ -45,6 +46,7 @@ def portfolios_value(*, now: datetime) -> int:
     for begin in range(0, len(ids), VALUED_AT_ONCE):
         _chunk_value(portfolio_ids=ids[begin : begin + VALUED_AT_ONCE], now=now)
     portfolios_liquidate(now=now)
+    stopped_flatten(now=now)
     deficits_halt(now=now)
     return len(ids)
 

@@ -45,6 +45,10 @@ def _nothing_to_refer(portfolio: Portfolio, data: Mapping[str, Any]) -> None:
     """Most kinds name nothing that could be foreign."""
 
 
+def _nothing_at_once(command: Command, now: datetime) -> None:
+    """Most kinds wait for their worker."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandHandler:
     """How one kind of command is checked and carried out.
@@ -55,6 +59,7 @@ class CommandHandler:
     :param run: see above
     :param refer: looks in the database whether what the data names is there and the portfolio's own; raises
         NotFound or InputError. Only for a request seen the first time
+    :param at_once: done in the transaction that accepts it, before any worker looks; fast, and safe to repeat
     :param within: when it is not carried out this long after it was accepted, it is given up; None: never
     """
 
@@ -62,4 +67,5 @@ class CommandHandler:
     check: Callable[[Mapping[str, Any]], dict[str, Any]]
     run: Callable[[Portfolio, Command, datetime], CommandAnswer]
     refer: Callable[[Portfolio, Mapping[str, Any]], None] = _nothing_to_refer
+    at_once: Callable[[Command, datetime], None] = _nothing_at_once
     within: timedelta | None = PATIENCE
