@@ -15,6 +15,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from allocation.reservations import ReservationGone
 from core.errors import InputError, NotFound, RetryLater
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ _TITLES: Final = {
     404: ("not-found", "Not found"),
     405: ("method-not-allowed", "Method not allowed"),
     406: ("not-acceptable", "No such representation"),
+    409: ("conflict", "It is not as you think any more"),
     413: ("too-large", "The request is too large"),
     415: ("unsupported-media-type", "Send JSON"),
     429: ("too-many-requests", "Too many requests"),
@@ -52,8 +54,8 @@ class ProblemRenderer(JSONRenderer):
 def problem_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """Answer an error as problem+json.
 
-    InputError is 400, NotFound 404, RetryLater and a database or Redis out of reach 503; anything else
-    is a fault of our own: logged with its traceback, answered with 500 and nothing about it.
+    InputError is 400, NotFound 404, ReservationGone 409, RetryLater and a database or Redis out of reach
+    503; anything else is a fault of our own: logged with its traceback, answered with 500 and nothing of it.
     """
     known = _as_api_exception(error)
     headers: dict[str, str] = {}
@@ -77,6 +79,8 @@ def _as_api_exception(error: Exception) -> exceptions.APIException:
             return exceptions.PermissionDenied()
         case InputError():
             return exceptions.ValidationError({error.field or "detail": [error.message]})
+        case ReservationGone():
+            return _conflict(str(error))
         case RetryLater():
             return _try_again(str(error), wait_s=error.retry_after_s)
         case OperationalError() | InterfaceError() | RedisError() | ConnectionError():
@@ -84,6 +88,12 @@ def _as_api_exception(error: Exception) -> exceptions.APIException:
             return _try_again("The server cannot reach its data right now. Try again in a moment.", wait_s=5)
     logger.error("a request failed", exc_info=error)
     return exceptions.APIException("The fault is ours and has been logged. Try again later.")
+
+
+def _conflict(detail: str) -> exceptions.APIException:
+    problem = exceptions.APIException(detail)
+    problem.status_code = status.HTTP_409_CONFLICT
+    return problem
 
 
 def _try_again(detail: str, *, wait_s: float | None) -> exceptions.APIException:

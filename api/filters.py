@@ -7,6 +7,7 @@ from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 
 from accounts.models import AuditEntry
 from accounts.selectors import BIGGEST_ID
+from allocation.models import Reservation
 from engine.models import Command, Decision
 from execution.models import Order
 
@@ -85,6 +86,24 @@ class CommandPages(DecisionPages):
     """The same for commands, whose ids are random."""
 
     ordering = ("-accepted_at", "id")
+
+
+class CapitalFilter(django_filters.FilterSet):
+    """?status=granted,waiting&source=momentum&instrument=BTC"""
+
+    status = WordsFilter(field_name="status", max_length=8)
+    source = django_filters.CharFilter(field_name="source", max_length=80)
+    instrument = django_filters.CharFilter(field_name="instrument_code", max_length=48)
+
+    class Meta:
+        model = Reservation
+        fields: tuple[str, ...] = ()
+
+
+class CapitalPages(DecisionPages):
+    """Newest first."""
+
+    ordering = ("-requested_at", "id")
 
 
 class ShortPages(LimitOffsetPagination):

@@ -30,7 +30,7 @@ from execution.models import Order
 KEY_HEADER: Final = "Idempotency-Key"
 
 
-class _PagedView(ApiView, GenericAPIView[Any]):
+class PagedView(ApiView, GenericAPIView[Any]):
     """GET a list, newest first, in pages: {next, previous, results}."""
 
     pagination_class: Any = DecisionPages
@@ -42,7 +42,7 @@ class _PagedView(ApiView, GenericAPIView[Any]):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
-class CommandListView(_PagedView):
+class CommandListView(PagedView):
     """GET the commands; POST {kind, data} with the header Idempotency-Key asks for one."""
 
     serializer_class = CommandAnswer
@@ -83,7 +83,7 @@ class CommandView(ApiView):
         return Response(CommandAnswer(command).data, headers={"Cache-Control": "no-store"})
 
 
-class OrderListView(_PagedView):
+class OrderListView(PagedView):
     """GET the orders: ?status=…&underlying=…&side=…&purpose=…&origin=…&command=…&since=…"""
 
     serializer_class = OrderAnswer
@@ -108,7 +108,7 @@ class OrderView(ApiView):
         return Response(OrderStory(order).data)
 
 
-class AuditListView(_PagedView):
+class AuditListView(PagedView):
     """GET who did or tried what: ?action=…&outcome=…&via=…&command=…&since=…"""
 
     serializer_class = AuditAnswer

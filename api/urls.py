@@ -2,10 +2,11 @@
 
 from django.urls import path, re_path
 
-from api import trading_views, views
+from api import capital_views, trading_views, views
 
 app_name = "api"
 _ONE = "portfolios/<int:portfolio_id>/"
+_REQUEST = f"{_ONE}capital/requests/<uuid:reservation_id>/"
 
 urlpatterns = [
     path("auth/token/", views.TokenView.as_view(), name="token"),
@@ -20,6 +21,10 @@ urlpatterns = [
     path(f"{_ONE}commands/<uuid:command_id>/", trading_views.CommandView.as_view(), name="command"),
     path(f"{_ONE}orders/", trading_views.OrderListView.as_view(), name="orders"),
     path(f"{_ONE}orders/<int:order_id>/", trading_views.OrderView.as_view(), name="order"),
+    path(f"{_ONE}capital/", capital_views.CapitalView.as_view(), name="capital"),
+    path(f"{_ONE}capital/requests/", capital_views.RequestListView.as_view(), name="capital_requests"),
+    path(_REQUEST, capital_views.RequestView.as_view(), name="capital_request"),
+    path(f"{_REQUEST}use/", capital_views.RequestUseView.as_view(), name="capital_use"),
     path(f"{_ONE}audit/", trading_views.AuditListView.as_view(), name="audit"),
     re_path(r"", views.NoSuchView.as_view(), name="nothing"),
 ]

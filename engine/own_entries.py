@@ -1,4 +1,7 @@
-"""Entries of the owner's own: gather, decide, act, like the copy cycle, into the owner's own slice."""
+"""Entries of the owner's own: gather, decide, act, like the copy cycle, into the owner's own slice.
+
+Capital is reserved with the order, or was granted before to a program of the owner's (``engine.outside``).
+"""
 
 from __future__ import annotations
 
@@ -42,10 +45,13 @@ def entry_place(
     lifetime_s: int,
     command_id: UUID | None,
     now: datetime,
+    grant: Reservation | None = None,
 ) -> Order:
     """Place a limit entry that belongs to no trader; the order that a command has placed is not doubled.
 
     :param lifetime_s: wall seconds after which what is left of it is ended
+    :param grant: capital that another program was granted for it; without one it is reserved here
+    :raises ReservationGone: the grant is over
     :raises InputError: it may not be placed: a breaker, a limit, the block list, a stale price, capital, …
     :raises RetryLater: the books kept moving; nothing was stored
     """
@@ -53,9 +59,11 @@ def entry_place(
         if command_id and (known := Order.objects.filter(portfolio=portfolio, command_id=command_id).first()):
             return known
         gathered = _gather(portfolio=portfolio, wish=wish, now=now)
-        plan = entry_decide(wish=wish, inputs=gathered.inputs)
+        plan = entry_decide(wish=wish, inputs=gathered.inputs, granted=grant.amount if grant else None)
         try:
-            return _act(plan=plan, gathered=gathered, lifetime_s=lifetime_s, command_id=command_id)
+            return _act(
+                plan=plan, gathered=gathered, lifetime_s=lifetime_s, command_id=command_id, grant=grant
+            )
         except Superseded:
             continue
     raise RetryLater("The books of this portfolio kept moving; it is tried again in a second.")
@@ -85,32 +93,32 @@ def _codes(wish: EntryWish, inputs: CopyInputs) -> dict[str, str]:
 
 
 @transaction.atomic
-def _act(*, plan: EntryPlan, gathered: Gathered, lifetime_s: int, command_id: UUID | None) -> Order:
+def _act(
+    *,
+    plan: EntryPlan,
+    gathered: Gathered,
+    lifetime_s: int,
+    command_id: UUID | None,
+    grant: Reservation | None,
+) -> Order:
     """Claim the books it was decided on, reserve, and store the order.
 
     :raises Superseded: something was booked meanwhile; nothing was written
     """
     portfolio, now = gathered.portfolio, gathered.now
     version_claim(gathered)
-    reservation = capital_reserve(
-        portfolio_id=portfolio.pk,
-        amount=plan.capital_needed,
-        source="owner",
-        instrument_code=plan.market.instrument.code,
-        now=now,
-        timeout_s=settings.RESERVATION_TIMEOUT_SECONDS,
-        priority=Reservation.Priority.HIGH,
+    reservation = grant or _reserve(plan=plan, gathered=gathered)
+    draft = _draft(
+        plan=plan, gathered=gathered, lifetime_s=lifetime_s, command_id=command_id, outside=grant is not None
     )
-    if reservation.status != Reservation.Status.GRANTED:
-        raise InputError(f"Not enough free capital: {reservation.reason}.", field="quantity")
-    draft = _draft(plan=plan, gathered=gathered, lifetime_s=lifetime_s, command_id=command_id)
+    whose = f"asked for by {reservation.source}" if grant else "your own entry"
     order = order_create(
         portfolio_id=portfolio.pk, draft=draft, reservation_id=reservation.pk, run=gathered.world.run, now=now
     )
     note = DecisionNote(
         kind="own",
         underlying=draft.underlying,
-        text=f"{draft.side.title()} {plain(draft.quantity)} {draft.instrument_code}, your own entry",
+        text=f"{draft.side.title()} {plain(draft.quantity)} {draft.instrument_code}, {whose}",
         reason=f"{draft.side.title()} limit at {plain(draft.limit_price)}; it belongs to no trader",
         order=order,
     )
@@ -120,8 +128,30 @@ def _act(*, plan: EntryPlan, gathered: Gathered, lifetime_s: int, command_id: UU
     return order
 
 
-def _draft(*, plan: EntryPlan, gathered: Gathered, lifetime_s: int, command_id: UUID | None) -> OrderDraft:
+def _reserve(*, plan: EntryPlan, gathered: Gathered) -> Reservation:
+    """Reserve what an entry needs.
+
+    :raises InputError: it is not free, or others wait for it
+    """
+    reservation = capital_reserve(
+        portfolio_id=gathered.portfolio.pk,
+        amount=plan.capital_needed,
+        source="owner",
+        instrument_code=plan.market.instrument.code,
+        now=gathered.now,
+        timeout_s=settings.RESERVATION_TIMEOUT_SECONDS,
+        priority=Reservation.Priority.HIGH,
+    )
+    if reservation.status != Reservation.Status.GRANTED:
+        raise InputError(f"Not enough free capital: {reservation.reason}.", field="quantity")
+    return reservation
+
+
+def _draft(
+    *, plan: EntryPlan, gathered: Gathered, lifetime_s: int, command_id: UUID | None, outside: bool
+) -> OrderDraft:
     spec = plan.market.instrument
+    origin = Order.Origin.OUTSIDE if outside else Order.Origin.PERSON
     return OrderDraft(
         instrument_code=spec.code,
         underlying=spec.underlying,
@@ -134,8 +164,8 @@ def _draft(*, plan: EntryPlan, gathered: Gathered, lifetime_s: int, command_id: 
         slices=[SliceDraft(None, plan.wish.signed)],
         decision_mark=plan.market.mark,
         margin_rate=gathered.inputs.margin_rate,
-        reason="Its owner's own entry",
+        reason="Another program's entry" if outside else "Its owner's own entry",
         lifetime_s=lifetime_s,
-        origin=Order.Origin.PERSON.value,
+        origin=origin.value,
         command_id=command_id,
     )

@@ -54,9 +54,10 @@ class EntryPlan:
     capital_needed: Decimal
 
 
-def entry_decide(*, wish: EntryWish, inputs: CopyInputs) -> EntryPlan:
+def entry_decide(*, wish: EntryWish, inputs: CopyInputs, granted: Decimal | None = None) -> EntryPlan:
     """Decide on an entry under the same bars and limits as every other (RSK-1, EXE-4).
 
+    :param granted: capital that was reserved for it before; None takes it from what is free
     :raises InputError: it may not be placed; the message says why, and the field names what to change
     """
     market = market_find(code=wish.code, markets=inputs.markets)
@@ -79,9 +80,11 @@ def entry_decide(*, wish: EntryWish, inputs: CopyInputs) -> EntryPlan:
         margin_rate=inputs.margin_rate,
         fee_rate=inputs.fee_rate,
     )
-    if needed > inputs.free_capital:
+    there = inputs.free_capital if granted is None else granted
+    if needed > there:
         raise InputError(
-            f"It needs {dollars(needed)} of capital, {dollars(inputs.free_capital)} is free.",
+            f"It needs {dollars(needed)} of capital, {dollars(there)} is "
+            f"{'free' if granted is None else 'reserved'}.",
             field="quantity",
         )
     purpose = Purpose.SCALE_IN if holding.quantity else Purpose.ENTRY
