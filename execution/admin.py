@@ -5,7 +5,17 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin, ReadOnlyInline
-from execution.models import Fill, Order, OrderEvent, OrderSlice, PaperFill, PaperHolding, PaperOrder
+from execution.models import (
+    Fill,
+    Order,
+    OrderEvent,
+    OrderSlice,
+    PaperFault,
+    PaperFill,
+    PaperHolding,
+    PaperOrder,
+    VenueOrphan,
+)
 
 _WHOSE = ("=order__id", "=order__portfolio__id", "order__portfolio__owner__email", "order__underlying")
 
@@ -150,3 +160,24 @@ class PaperHoldingAdmin(ReadOnlyAdmin):
     list_filter = ("instrument_code",)
     search_fields = ("=account", "instrument_code")
     ordering = ("account", "instrument_code")
+
+
+@admin.register(VenueOrphan)
+class VenueOrphanAdmin(ReadOnlyAdmin):
+    """Orders found at a venue that none of ours are."""
+
+    list_display = ("found_at", "portfolio", "venue", "side", "quantity", "instrument_code", "outcome")
+    list_filter = ("outcome", "venue")
+    list_select_related = ("portfolio",)
+    search_fields = ("client_order_id", "=portfolio__id", "detail")
+    ordering = ("-id",)
+
+
+@admin.register(PaperFault)
+class PaperFaultAdmin(ReadOnlyAdmin):
+    """What the paper venue was told to do wrong."""
+
+    list_display = ("id", "account", "operation", "kind", "remaining", "skip", "delay_ms", "created_at")
+    list_filter = ("operation", "kind")
+    search_fields = ("=account",)
+    ordering = ("-id",)
