@@ -14,7 +14,17 @@ from core.ids import client_order_id_new, uuid_new
 from core.types import ConflictRule, Policy
 from engine.models import Command, Decision
 from engine.portfolios import portfolio_open
-from execution.models import Fill, Order, OrderEvent, OrderSlice, PaperFill, PaperHolding, PaperOrder
+from execution.models import (
+    Fill,
+    Order,
+    OrderEvent,
+    OrderSlice,
+    PaperFault,
+    PaperFill,
+    PaperHolding,
+    PaperOrder,
+    VenueOrphan,
+)
 from markets.models import Instrument, Mark, World
 from positions.models import (
     ConflictOverride,
@@ -193,6 +203,8 @@ def everything_make(*, owner: User) -> Portfolio:
         paper_order=paper, quantity=fill.quantity, price=fill.price, fee=fill.fee, world_at=WORLD_START
     )
     PaperHolding.objects.create(account=paper.account, instrument_code="BTC", quantity=fill.quantity)
+    PaperFault.objects.create(operation="fetch", kind="unavailable")
+    VenueOrphan.objects.create(portfolio=portfolio, venue="paper", client_order_id="0xorphan")
     position = Position.objects.create(
         portfolio=portfolio,
         instrument_id="BTC",

@@ -17,12 +17,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 
+from core.clock import utc_now
 from portfolio_site.processes import Child
 from tests.faults.books import books_are_clean
 from tests.faults.site import Progress, Site
@@ -71,6 +72,7 @@ class Watch:
 
     site: Site
     gaps_s: list[float] = field(default_factory=list)
+    worst: tuple[float, datetime, datetime] | None = None
     _last: dict[int, datetime] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -85,7 +87,13 @@ class Watch:
                 before = self._last.get(portfolio_id)
                 self._last[portfolio_id] = at
                 if before is not None and at > before and holds:
-                    self.gaps_s.append(max(0.0, (at - before).total_seconds() - VALUED_EVERY_S))
+                    self._gap_keep(before, at)
+
+    def _gap_keep(self, before: datetime, at: datetime) -> None:
+        gap_s = max(0.0, (at - before).total_seconds() - VALUED_EVERY_S)
+        self.gaps_s.append(gap_s)
+        if self.worst is None or gap_s > self.worst[0]:
+            self.worst = gap_s, before, at
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -106,6 +114,7 @@ class Storm:
         self.site = site
         self.seed = seed
         self.killed: Counter[str] = Counter()
+        self._killed_at: list[tuple[datetime, str]] = []
         self._moments = random.Random(seed)
         self._portfolios = portfolios
         self._watch = Watch(site)
@@ -138,6 +147,7 @@ class Storm:
         except ProcessLookupError:
             return
         self.killed[name] += 1
+        self._killed_at.append((utc_now(), name))
         if held is not None:
             now = self._committed()
             assert all(map(int.__ge__, now, held)), (
@@ -224,8 +234,20 @@ class Storm:
             "overfills_told": overfilled,
             "unprotected_p50_s": round(percentile(gaps_s, 50), 2),
             "unprotected_p99_s": round(percentile(gaps_s, 99), 2),
-            "unprotected_max_s": round(gaps_s[-1], 2) if gaps_s else 0.0,
+            "unprotected_max_s": round(percentile(gaps_s, 100), 2),
+            "killed_in_the_longest": self._killed_in_the_longest(),
         }
+
+    def _killed_in_the_longest(self) -> list[str]:
+        """Return who was killed in the longest time without a watch, or just before it, and when in it."""
+        if self._watch.worst is None:
+            return []
+        _, begin, end = self._watch.worst
+        return [
+            f"{name} {(at - begin).total_seconds():+.1f} s"
+            for at, name in self._killed_at
+            if begin - timedelta(seconds=10) <= at <= end
+        ]
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
