@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
@@ -21,6 +21,7 @@ from allocation.models import CapitalAccount, Follow, FollowLeg, Reservation
 from allocation.reservations import capital_reserve
 from core.decimals import plain
 from core.ids import fingerprint
+from engine.asking import approvals_store, holder_written
 from engine.decisions import DecisionNote, decisions_store
 from engine.domain.plan_types import CopyPlan, Decision, OrderIntent, ResolvedConflict
 from engine.gather import Gathered
@@ -70,6 +71,7 @@ def plan_act(*, plan: CopyPlan, gathered: Gathered) -> Acted:
         _transfers_book(plan, gathered)
         order_ids = _orders_store(plan, gathered)
         _conflicts_store(plan, gathered)
+        approvals_store(plan=plan, gathered=gathered)
         _decisions_store(plan, gathered)
         _follows_settle(gathered)
         _cycle_done(gathered)
@@ -238,7 +240,7 @@ def _conflict_row(conflict: ResolvedConflict, gathered: Gathered) -> ConflictRec
         underlying=conflict.underlying,
         kind=conflict.kind.value,
         rule=conflict.rule.value,
-        holders=[_holder(asdict(holder)) for holder in conflict.holders],
+        holders=[holder_written(holder=holder) for holder in conflict.holders],
         before_quantity=conflict.before_quantity,
         after_quantity=conflict.after_quantity,
         after_notional=conflict.after_notional,
@@ -251,25 +253,16 @@ def _conflict_row(conflict: ResolvedConflict, gathered: Gathered) -> ConflictRec
     )
 
 
-def _holder(values: dict[str, Any]) -> dict[str, Any]:
-    """Return a holder as JSON: decimals as plain strings, times as ISO-8601."""
-    opened_at = values["opened_at"]
-    return {
-        **values,
-        "side": values["side"].value,
-        "quantity": plain(values["quantity"]),
-        "notional": plain(values["notional"]),
-        "opened_at": opened_at.isoformat() if opened_at else None,
-    }
-
-
 def _conflict_note(conflict: ResolvedConflict, gathered: Gathered) -> DecisionNote:
     after = gathered.inputs.markets[conflict.underlying].instrument.quantity(conflict.after_quantity)
+    became = f"resolved by {conflict.rule.value}"
+    if conflict.held_back:
+        became = f"not resolved: {conflict.held_back}"
     return DecisionNote(
         kind="conflict",
         underlying=conflict.underlying,
         text=("Dry run: " if gathered.inputs.dry_run else "")
-        + f"{conflict.underlying} {conflict.kind.value} resolved by {conflict.rule.value}",
+        + f"{conflict.underlying} {conflict.kind.value} {became}",
         reason=f"From {plain(conflict.before_quantity)} to {plain(after)}"
         + (f"; capped at {conflict.capped_reason}" if conflict.capped_reason else ""),
         follow_ids=[holder.follow_id for holder in conflict.holders],

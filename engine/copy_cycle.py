@@ -33,7 +33,7 @@ from engine.order_life import orders_call_back
 from engine.trips import Kind, portfolio_trip
 from execution.models import Order
 from markets.models import World
-from positions.models import ConflictRecord, Position
+from positions.models import ConflictApproval, ConflictRecord, Position
 
 logger = logging.getLogger(__name__)
 ATTEMPTS: Final = 3
@@ -107,6 +107,8 @@ def _run_begin(*, portfolio: Portfolio, world: World, now: datetime) -> None:
     FollowLeg.objects.filter(follow__portfolio=portfolio).delete()
     Follow.objects.filter(portfolio=portfolio).update(decided_basis_id=None)
     ConflictRecord.objects.filter(portfolio=portfolio, ended_at__isnull=True).update(ended_at=now)
+    waiting = ConflictApproval.objects.filter(portfolio=portfolio, status=ConflictApproval.Status.WAITING)
+    waiting.update(status=ConflictApproval.Status.OVER, decided_at=now)
     if world.run > 1:
         note = DecisionNote(kind="run", text=f"Run {world.run} of {world.label} begins")
         decision_store(portfolio=portfolio, note=note, now=now)

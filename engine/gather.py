@@ -44,6 +44,7 @@ from execution.orders import entries_bar
 from execution.venues.paper import paper_assumptions
 from markets.models import World
 from markets.selectors import MarkData, instruments_for, marks_for
+from positions.approvals import approval_known, approvals_fresh, approvals_newest
 from positions.models import ConflictOverride, Position
 from positions.valuation import portfolio_equity
 from traders.models import Trader, TraderSnapshot
@@ -105,6 +106,7 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
     policy = Policy(portfolio.policy)
     tradable = _markets(instruments, marks, positions)
     holdings = _holdings(positions, _open_orders(portfolio))
+    approvals = approvals_newest(portfolio=portfolio, run=world.run)
     inputs = CopyInputs(
         policy=policy,
         rule=ConflictRule(portfolio.conflict_rule),
@@ -128,7 +130,9 @@ def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
         ),
         barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now),
         entries_blocked=_entries_blocked(portfolio, account, now),
-        forced=_forced(cycle, positions, views),
+        forced=_forced(cycle, positions, views) | approvals_fresh(rows=approvals, since=cycle.ran_at),
+        approves_conflicts=portfolio.approves_conflicts,
+        approvals={u: approval_known(row=row, now=now) for u, row in approvals.items()},
         dry_run=portfolio.dry_run,
         world_ended=clock.ended(now),
         pulses=pulses_read(world=world, markets=tradable, underlyings=_followed(views), now=now),

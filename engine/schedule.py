@@ -17,6 +17,7 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
         "schedule": 1.0,
         "options": {"expires": 2},
     },
+    "lapse approvals": {"task": "upkeep.lapse_approvals", "schedule": 5.0, "options": {"expires": 10}},
     "tell of lost traders": {"task": "upkeep.lost_traders", "schedule": 600.0, "options": {"expires": 600}},
     "prune old reads": {"task": "upkeep.prune", "schedule": 3600.0, "options": {"expires": 3600}},
     "audit the books": {"task": "upkeep.audit", "schedule": 86400.0, "options": {"expires": 86400}},

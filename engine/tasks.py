@@ -14,7 +14,7 @@ from celery import shared_task
 from django.conf import settings
 
 from core.clock import SYSTEM_CLOCK, utc_now
-from engine import commands, copy_cycle, emergency, order_life, recovery, syncing, upkeep
+from engine import approvals, commands, copy_cycle, emergency, order_life, recovery, syncing, upkeep
 
 logger = logging.getLogger(__name__)
 SHARD_LIFETIME_S: Final = 2
@@ -103,6 +103,12 @@ def upkeep_fund() -> None:
 def upkeep_expire_reservations() -> None:
     """Give unused capital back when its time is over."""
     upkeep.reservations_sweep(now=utc_now())
+
+
+@shared_task(name="upkeep.lapse_approvals")
+def upkeep_lapse_approvals() -> None:
+    """End the approvals of conflicts that nobody decided in time."""
+    approvals.approvals_lapse(now=utc_now())
 
 
 @shared_task(name="upkeep.lost_traders")

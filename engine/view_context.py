@@ -24,7 +24,7 @@ from engine.models import Command, CycleState, Decision
 from engine.trader_stats import stats_read
 from execution.models import Order
 from markets.models import Mark, World
-from positions.models import ConflictRecord, Position, Valuation
+from positions.models import ConflictApproval, ConflictRecord, Position, Valuation
 from positions.selectors import FollowResult, WinCount, follow_results, win_count
 from traders.models import Trader
 from traders.selectors import TraderStats, TraderStatus, trader_statuses_of
@@ -66,6 +66,7 @@ class ViewContext:
     marks: Mapping[str, Mark]
     orders: tuple[Order, ...]
     conflicts: tuple[ConflictRecord, ...]
+    approvals: Mapping[str, ConflictApproval]  # those that wait, by underlying
     thresholds: BreakerThresholds
     trips: tuple[BreakerTrip, ...]  # those that stand, the oldest first
     decisions: tuple[Decision, ...]
@@ -135,6 +136,12 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
         ),
         thresholds=thresholds,
         trips=tuple(trips_standing(portfolio_id=portfolio.pk)),
+        approvals={
+            row.underlying: row
+            for row in ConflictApproval.objects.filter(
+                portfolio=portfolio, status=ConflictApproval.Status.WAITING
+            )
+        },
         decisions=tuple(_decisions(portfolio)),
         commands=tuple(
             Command.objects.filter(portfolio=portfolio).order_by("-accepted_at", "pk")[:COMMANDS_LENGTH]

@@ -18,7 +18,7 @@ from engine.view_context import (
     short_key,
     unrealized_by_follow,
 )
-from positions.models import ConflictRecord
+from positions.models import ConflictApproval, ConflictRecord
 from positions.selectors import FollowResult
 
 Section = dict[str, dict[str, Any]]
@@ -74,6 +74,13 @@ def conflicts_section(context: ViewContext) -> Section:
     return {str(record.pk): _conflict(context, record) for record in context.conflicts}
 
 
+def _approval(approval: ConflictApproval | None) -> dict[str, Any] | None:
+    """Return what its owner is asked about a conflict, and until when; None where nothing waits."""
+    if approval is None:
+        return None
+    return {"id": approval.pk, "lapses_at": iso(approval.lapses_at), "previews": approval.previews}
+
+
 def _conflict(context: ViewContext, record: ConflictRecord) -> dict[str, Any]:
     return {
         "id": record.pk,
@@ -85,6 +92,7 @@ def _conflict(context: ViewContext, record: ConflictRecord) -> dict[str, Any]:
         "after_notional": money(record.after_notional),
         "mark_price": price(record.mark_price),
         "capped_reason": record.capped_reason,
+        "approval": _approval(context.approvals.get(record.underlying)),
         "at": iso(record.at),
         "world_at": iso(record.world_at),
         "holders": [{**holder, **context.trader_chip(holder["follow_id"])} for holder in record.holders],

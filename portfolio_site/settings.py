@@ -61,6 +61,7 @@ MAX_CORRELATED_PCT = read.number("MAX_CORRELATED_PCT", "20", low="0.1", high="20
 MAX_GROSS_PCT = read.number("MAX_GROSS_PCT", "50", low="0.1", high="200")
 MAX_OPEN_ORDERS = read.whole("MAX_OPEN_ORDERS", 10, low=1, high=200)
 DRIFT_THRESHOLD_PCT = read.number("DRIFT_THRESHOLD_PCT", "10", low="0.1", high="100")
+APPROVAL_TIMEOUT_MINUTES = read.whole("APPROVAL_TIMEOUT_MINUTES", 15, low=1, high=1440)
 MAX_CHASE_PCT = read.number("MAX_CHASE_PCT", "2", low="0.1", high="100")
 REPLAY_SPEED = read.number("REPLAY_SPEED", "600", low="1", high="100000")
 PAPER_FEE_BPS = read.number("PAPER_FEE_BPS", "4.5", low="0", high="1000")

@@ -8,8 +8,9 @@ from typing import Final
 
 from allocation.domain.limits import reason_of
 from core.decimals import ZERO
-from core.types import OrderSide
+from core.types import ConflictRule, OrderSide
 from engine.domain import reasons
+from engine.domain.approving import Approvals
 from engine.domain.copy_types import CopyInputs
 from engine.domain.decisions import net_decisions, trader_decisions
 from engine.domain.legs import Scene
@@ -17,12 +18,14 @@ from engine.domain.nets import Net
 from engine.domain.outcomes import Case
 from engine.domain.placement import Verdict, limit_price
 from engine.domain.plan_types import (
+    ApprovalAsk,
     CancelIntent,
     CopyPlan,
     LegTarget,
     MemoryUpdate,
     NetTarget,
     OrderIntent,
+    RulePreview,
     TransferIntent,
 )
 from engine.domain.scoring import Priority, rank_key
@@ -31,10 +34,21 @@ from engine.domain.standing import conflict_standing
 _HOLDS_UP: Final = (Verdict.WAIT, Verdict.CANCEL, Verdict.UNFUNDED, Verdict.QUEUED)
 
 
-def plan_assemble(*, scene: Scene, cases: list[Case], inputs: CopyInputs) -> CopyPlan:
-    """Collect what every underlying comes to."""
+def plan_assemble(
+    *,
+    scene: Scene,
+    cases: list[Case],
+    inputs: CopyInputs,
+    approvals: Approvals,
+    previews: Mapping[str, Mapping[ConflictRule, RulePreview]],
+) -> CopyPlan:
+    """Collect what every underlying comes to.
+
+    :param previews: what each rule would make of the conflicts to ask about
+    """
     decisions = [decision for case in cases for decision in net_decisions(case=case, inputs=inputs)]
-    standing = (conflict_standing(net=case.net, inputs=inputs) for case in cases)
+    standing = [conflict_standing(net=case.net, inputs=inputs) for case in cases]
+    conflicts = tuple(conflict for conflict in standing if conflict is not None)
     return CopyPlan(
         weights=scene.weights,
         targets=tuple(target for case in cases for target in _leg_targets(case.net)),
@@ -50,7 +64,13 @@ def plan_assemble(*, scene: Scene, cases: list[Case], inputs: CopyInputs) -> Cop
         ignored=scene.ignored,
         decided_bases=_decided_bases(cases, inputs),
         decisions=(*trader_decisions(scene=scene), *decisions),
-        conflicts=tuple(conflict for conflict in standing if conflict is not None),
+        conflicts=conflicts,
+        asks=tuple(
+            ApprovalAsk(c.underlying, c.kind, approvals.asks[c.underlying], c.holders, previews[c.underlying])
+            for c in conflicts
+            if c.underlying in approvals.asks
+        ),
+        approvals_over=approvals.over,
     )
 
 

@@ -1,6 +1,6 @@
 """The copy decision, from what was gathered to what is to be done; pure, so a backtest runs the same.
 
-    scene ──► conflicts ──► limits ──► placement ──► rank, funding ──► slices, decisions
+    scene ──► conflicts ──► approvals ──► limits ──► placement ──► rank, funding ──► slices, decisions
 
 Each stage is a file of its own; this one strings them together. Same inputs, same plan: the order
 in which follows, holdings and markets are given makes no difference.
@@ -9,6 +9,7 @@ in which follows, holdings and markets are given makes no difference.
 from __future__ import annotations
 
 from core.decimals import ZERO
+from engine.domain.approving import approvals_settle, rules_preview
 from engine.domain.assemble import plan_assemble
 from engine.domain.copy_types import CopyInputs
 from engine.domain.dry_run import plan_dry
@@ -33,7 +34,13 @@ def copy_plan(*, inputs: CopyInputs) -> CopyPlan:
     resolutions = conflicts_resolve(
         wishes=_wishes(scene), rule=inputs.rule, policy=inputs.policy, overrides=inputs.overrides
     )
-    nets = nets_limit(inputs=inputs, legs=scene.legs, resolutions=resolutions)
+    approvals = approvals_settle(inputs=inputs, scene=scene, resolutions=resolutions)
+    nets = nets_limit(
+        inputs=inputs,
+        legs=scene.legs,
+        resolutions={**resolutions, **approvals.resolutions},
+        holds=approvals.holds,
+    )
     wanted = {underlying: _placement(net, inputs) for underlying, net in nets.items()}
     ranks = entries_rank(nets=nets, placements=wanted, inputs=inputs)
     placements = entries_fund(
@@ -46,7 +53,8 @@ def copy_plan(*, inputs: CopyInputs) -> CopyPlan:
         fee_rate=inputs.fee_rate,
     )
     cases = [_case(net, placements[u], ranks.get(u), inputs) for u, net in nets.items()]
-    plan = plan_assemble(scene=scene, cases=cases, inputs=inputs)
+    previews = rules_preview(inputs=inputs, scene=scene, resolutions=resolutions, approvals=approvals)
+    plan = plan_assemble(scene=scene, cases=cases, inputs=inputs, approvals=approvals, previews=previews)
     return plan_dry(plan=plan) if inputs.dry_run and not inputs.world_ended else plan
 
 
@@ -73,15 +81,17 @@ def _turns(inputs: CopyInputs) -> int:
 def _placement(net: Net, inputs: CopyInputs) -> Placement:
     if net.market is None:
         return Placement(Verdict.UNPRICED, Cause.DRIFT)
+    entries_off = (bool(net.barred) and not net.barred_by_price) or _opens_for_nobody(net, inputs)
+    opening = sum((order.signed for order in net.holding.opening), ZERO)
     return placement_decide(
-        target=net.target,
+        target=net.target + opening if net.hold else net.target,  # on hold, what works goes on working
         held=net.holding.quantity,
         working=net.holding.working,
         market=net.market,
         cause=_cause(net, inputs),
         drift_threshold=inputs.drift_threshold,
         auto_rebalance=inputs.auto_rebalance,
-        entries_off=(bool(net.barred) and not net.barred_by_price) or _opens_for_nobody(net, inputs),
+        entries_off=entries_off and net.hold is None,
     )
 
 

@@ -23,6 +23,7 @@ from core.errors import BooksDiffer
 from core.instruments import Instrument
 from core.types import ConflictRule, OrderSide, Policy
 from engine.domain.scoring import MarketPulse, PastResults
+from positions.domain.approvals import Approval
 from positions.domain.netting import FollowId
 
 ENTRIES_AT_ONCE: Final = 5
@@ -166,6 +167,8 @@ class CopyInputs:
     :param past: what closed slices brought, by follow and underlying
     :param max_chase: how far the price may have run past a trader's entry, as a fraction of it
     :param entries_at_once: how many orders that open may work at the same time
+    :param approves_conflicts: a conflict waits for its owner
+    :param approvals: what was last asked about each underlying
     :param dry_run: tell what would be done, and do nothing
     :param world_ended: the recording is over, so everything is closed
     """
@@ -192,5 +195,7 @@ class CopyInputs:
     past: Mapping[tuple[int, str], PastResults] = field(default_factory=dict)
     max_chase: Decimal = MAX_CHASE
     entries_at_once: int = ENTRIES_AT_ONCE
+    approves_conflicts: bool = False
+    approvals: Mapping[str, Approval] = field(default_factory=dict)
     dry_run: bool = False
     world_ended: bool = False

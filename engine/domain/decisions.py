@@ -16,6 +16,7 @@ from engine.domain.copy_types import CopyInputs, FollowInput
 from engine.domain.legs import Leg, Scene
 from engine.domain.outcomes import Case, Outcome, leg_outcome
 from engine.domain.plan_types import Decision, DecisionKind
+from engine.domain.standing import rule_of
 
 
 def net_decisions(*, case: Case, inputs: CopyInputs) -> tuple[Decision, ...]:
@@ -82,7 +83,7 @@ def _decision(
 
 def _settings(case: Case, inputs: CopyInputs) -> Iterable[object]:
     """Return which settings a decision on this underlying was made under."""
-    rule = inputs.overrides.get(case.net.underlying, inputs.rule)
+    rule = rule_of(net=case.net, inputs=inputs)
     return case.net.underlying, case.net.barred, inputs.policy, rule, inputs.limits
 
 

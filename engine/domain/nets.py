@@ -25,6 +25,18 @@ from positions.domain.netting import FollowId, SliceDelta, order_slices, slices_
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A conflict that nobody approved: what stays of its traders' slices, and why (CON-4).
+
+    :param declined: its owner said no, or nothing in time; else the answer is awaited
+    """
+
+    why: str
+    stays: Mapping[FollowId, Decimal]
+    declined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Net:
     """Where one position should be.
 
@@ -34,6 +46,7 @@ class Net:
     :param wanted: Σ goals at the mark, in quote currency
     :param barred: why nothing may be opened here now
     :param crossable: the mark is good enough for slices to change hands at
+    :param hold: the conflict is not approved, so the old target stands
     :param chased: traders whose entry the price has run too far past, and how far, as a fraction of it
     """
 
@@ -49,6 +62,7 @@ class Net:
     crossable: bool
     answer: Answer
     chased: Mapping[FollowId, Decimal] = field(default_factory=dict)
+    hold: Hold | None = None
 
     @property
     def barred_by_price(self) -> bool:
@@ -95,14 +109,20 @@ class _Draft:
     barred: str
     crossable: bool
     chased: Mapping[FollowId, Decimal]
+    hold: Hold | None
 
 
 def nets_limit(
-    *, inputs: CopyInputs, legs: Mapping[str, tuple[Leg, ...]], resolutions: Mapping[str, Resolution]
+    *,
+    inputs: CopyInputs,
+    legs: Mapping[str, tuple[Leg, ...]],
+    resolutions: Mapping[str, Resolution],
+    holds: Mapping[str, Hold],
 ) -> dict[str, Net]:
     """Turn the resolved wishes into limited targets, one per underlying."""
     drafts = [
-        _draft(inputs, underlying, group, resolutions.get(underlying)) for underlying, group in legs.items()
+        _draft(inputs, underlying, group, resolutions.get(underlying), holds.get(underlying))
+        for underlying, group in legs.items()
     ]
     exposures = {draft.underlying: _exposure(draft) for draft in drafts}
     answers = limits_apply(
@@ -135,22 +155,26 @@ def _stale_text(underlying: str) -> str:
 
 
 def _draft(
-    inputs: CopyInputs, underlying: str, legs: tuple[Leg, ...], resolution: Resolution | None
+    inputs: CopyInputs,
+    underlying: str,
+    legs: tuple[Leg, ...],
+    resolution: Resolution | None,
+    hold: Hold | None,
 ) -> _Draft:
-    """Convert wishes to quantities; barred or chased, no slice may ask for more than it holds."""
+    """Convert wishes to quantities; barred, chased or on hold, no slice may ask for more than it holds."""
     market = inputs.markets.get(underlying)
-    barred = entries_barred(inputs=inputs, underlying=underlying)
+    barred = entries_barred(inputs=inputs, underlying=underlying) or (hold.why if hold else "")
     goals = {leg.follow_id: leg.held if market is None else _goal(leg, market, resolution) for leg in legs}
     holding = inputs.holdings.get(underlying, Holding(underlying=underlying, quantity=ZERO))
     chased: dict[FollowId, Decimal] = {}
     if market is not None and not holding.opening:  # an order that works has its limit to guard it
         chased = legs_chased(legs=legs, goals=goals, market=market, max_chase=inputs.max_chase)
-    asked = {
-        leg.follow_id: kept(held=leg.held, wanted=goals[leg.follow_id])
-        if leg.votes and (barred or leg.follow_id in chased)
-        else goals[leg.follow_id]
-        for leg in legs
-    }
+    asked = dict(goals)
+    for leg in legs:
+        if leg.votes and (barred or leg.follow_id in chased):
+            asked[leg.follow_id] = kept(held=leg.held, wanted=goals[leg.follow_id])
+    if hold and market is not None:
+        asked |= hold.stays
     return _Draft(
         underlying=underlying,
         legs=legs,
@@ -163,6 +187,7 @@ def _draft(
         # The last price of a recording that is over is as good as any that will come.
         crossable=market is not None and (not market.stale or inputs.world_ended),
         chased=chased,
+        hold=hold,
     )
 
 
@@ -209,6 +234,7 @@ def _net(draft: _Draft, exposure: Exposure, answer: Answer) -> Net:
         crossable=draft.crossable,
         answer=answer,
         chased=draft.chased,
+        hold=draft.hold,
     )
 
 

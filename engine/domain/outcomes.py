@@ -82,6 +82,10 @@ def _waiting(legs: Sequence[Leg], case: Case) -> str:
     return f"{reasons.names(legs)}: an order in {case.net.underlying} is working; the rest follows after it."
 
 
+def _undecided(legs: Sequence[Leg], case: Case) -> str:
+    return reasons.undecided(legs, case.net, case.placement)
+
+
 def _chased(legs: Sequence[Leg], case: Case) -> str:
     return reasons.chased(legs, case.net, case.placement)
 
@@ -124,6 +128,8 @@ UNFUNDED: Final = Outcome(
 )
 QUEUED: Final = Outcome(_K.DELAYED, "Waiting its turn: {}", _queued)
 BARRED: Final = Outcome(_K.REFUSED, "Refused {}", _barred)
+AWAITING: Final = Outcome(_K.DELAYED, "Waiting for your approval of {}", _undecided)
+DECLINED: Final = Outcome(_K.REFUSED, "Not approved: {}", _undecided)
 CHASED: Final = Outcome(_K.REFUSED, "Too late for {}", _chased)
 STALE: Final = Outcome(_K.DELAYED, "Waiting for a fresh price of {}", _barred)
 HELD_BACK: Final = Outcome(_K.DELAYED, "Waiting to reduce {}", _held_back)
@@ -176,6 +182,8 @@ def _uncaused(leg: Leg, case: Case) -> Outcome | None:
 def _before_placing(leg: Leg, case: Case) -> Outcome | None:
     """Outcomes that pauses, bars, rule and policy settle before any order is thought of."""
     net, resolution = case.net, case.net.resolution
+    if net.hold and leg.votes and net.barred_leg(leg):
+        return DECLINED if net.hold.declined else AWAITING
     if net.held_back(leg):
         return HELD_BACK
     if leg.state is FollowState.PAUSED and not net.moves(leg):

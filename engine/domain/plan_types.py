@@ -177,7 +177,10 @@ class ConflictHolder:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedConflict:
-    """How one conflict was resolved (CON-3); a known fingerprint means nothing to add."""
+    """How one conflict was resolved (CON-3); a known fingerprint means nothing to add.
+
+    :param held_back: why the old target stands instead (CON-4); empty where the rule counts
+    """
 
     underlying: str
     kind: ConflictKind
@@ -189,6 +192,28 @@ class ResolvedConflict:
     mark_price: Decimal
     capped_reason: str
     fingerprint: str
+    held_back: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RulePreview:
+    """What one rule would make of a conflict, limits included: signed quantities, and the target's value."""
+
+    before: Decimal
+    after: Decimal
+    notional: Decimal
+    capped: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsk:
+    """A conflict to ask its owner about (CON-4); ``wishes`` is the fingerprint of who wants what."""
+
+    underlying: str
+    kind: ConflictKind
+    wishes: str
+    holders: tuple[ConflictHolder, ...]
+    previews: Mapping[ConflictRule, RulePreview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +224,8 @@ class CopyPlan:
     :param orders: those that reduce first, then entries in rank order
     :param decided_bases: basis to store per follow as decided on
     :param conflicts: every conflict that stands now; what is not among them has ended
+    :param asks: conflicts to ask about now
+    :param approvals_over: underlyings whose waiting approval has nothing to wait for any more
     """
 
     weights: Mapping[int, Decimal]
@@ -212,3 +239,5 @@ class CopyPlan:
     decided_bases: Mapping[int, int]
     decisions: tuple[Decision, ...]
     conflicts: tuple[ResolvedConflict, ...]
+    asks: tuple[ApprovalAsk, ...] = ()
+    approvals_over: tuple[str, ...] = ()

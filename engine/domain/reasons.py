@@ -122,6 +122,15 @@ def queued(legs: Sequence[Leg], net: Net, placement: Placement, rank: CandidateS
     )
 
 
+def undecided(legs: Sequence[Leg], net: Net, placement: Placement) -> str:
+    """Say that a conflict is not approved, and what is done nevertheless."""
+    wishes = join([f"{leg.name} {dollars(leg.wish)}" for leg in net.legs if leg.wish])
+    done = order_text(net=net, placement=placement)
+    note = f" Every rule takes off at least this: {done}." if done else ""
+    why = net.hold.why if net.hold else ""
+    return f"{names(legs)} changed {net.underlying}, and {why}: {wishes}. The old target stands.{note}"
+
+
 def chased(legs: Sequence[Leg], net: Net, placement: Placement) -> str:
     """Say how far the price has run past the traders' own entries, and what is done nevertheless."""
     price = net.market.mark / net.market.instrument.multiplier if net.market else ZERO

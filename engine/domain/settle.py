@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from allocation.domain.limits import kept
 from core.decimals import QUANTITY_STEP, ZERO, to_money, to_step
 from engine.domain.copy_types import FollowState, LegMemory
 from engine.domain.legs import NO_MEMORY, Leg
@@ -161,7 +162,12 @@ def _adopted_quantity(leg: Leg, old: LegMemory) -> Decimal:
 
 
 def _sent_toward(leg: Leg, net: Net, placement: Placement, after: Decimal) -> Decimal:
-    """Return where the slice is on its way to: its goal where that has to wait, else where it arrives."""
+    """Return where the slice is on its way to: its goal where that has to wait, else where it arrives.
+
+    On hold for an approval only what would grow waits: a slice that is to shrink stays by the owner's will.
+    """
+    if net.hold and kept(held=after, wanted=net.goals[leg.follow_id]) != after:
+        return after
     if net.barred_leg(leg):
         return net.goals[leg.follow_id]
     waits = placement.verdict in _UNDER_WAY or placement.flips or placement.cut_by_capital

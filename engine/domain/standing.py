@@ -12,7 +12,7 @@ from decimal import Decimal
 from allocation.domain.limits import Allowed, Answer, reason_of
 from core.decimals import ZERO
 from core.ids import fingerprint
-from core.types import PositionSide
+from core.types import ConflictRule, PositionSide
 from engine.domain.copy_types import CopyInputs, FollowState
 from engine.domain.legs import Leg
 from engine.domain.nets import Net
@@ -31,7 +31,7 @@ def conflict_standing(*, net: Net, inputs: CopyInputs) -> ResolvedConflict | Non
     kind = conflict_kind(signed=[holder.notional for _, holder in held_by])
     if kind is None:
         return None
-    rule = inputs.overrides.get(net.underlying, inputs.rule)
+    rule = rule_of(net=net, inputs=inputs)
     after = net.target
     return ResolvedConflict(
         underlying=net.underlying,
@@ -45,9 +45,18 @@ def conflict_standing(*, net: Net, inputs: CopyInputs) -> ResolvedConflict | Non
         capped_reason=reason_of(answer=net.answer),
         fingerprint=fingerprint(
             *(net.underlying, kind, rule, _limit_name(net.answer)),
+            *([net.hold.why] if net.hold else []),
             *(part for leg, holder in held_by for part in _basis(leg, holder)),
         ),
+        held_back=net.hold.why if net.hold else "",
     )
+
+
+def rule_of(*, net: Net, inputs: CopyInputs) -> ConflictRule:
+    """Return the rule that counts in an underlying: the approved one, its own, or the portfolio's."""
+    if net.resolution is not None:
+        return net.resolution.rule
+    return inputs.overrides.get(net.underlying, inputs.rule)
 
 
 def _holder(leg: Leg, net: Net, mark: Decimal) -> ConflictHolder | None:
