@@ -155,7 +155,10 @@ def _concentration(context: ViewContext, notionals: dict[str, Decimal]) -> Conce
         for part in position.slices.all():
             by_follow[part.follow_id] += abs(part.cost if price is None else part.quantity * price)
     total = sum(by_follow.values(), ZERO)
-    instruments = sorted(notionals.items(), key=lambda entry: (-abs(entry[1]), entry[0]))
+    instruments = sorted(
+        ((name, amount) for name, amount in notionals.items() if amount),
+        key=lambda entry: (-abs(entry[1]), entry[0]),
+    )
     traders = sorted(
         ((follow_id, amount) for follow_id, amount in by_follow.items() if amount),
         key=lambda entry: -entry[1],

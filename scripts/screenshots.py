@@ -60,6 +60,7 @@ def pages_of(page: Page, base: str) -> dict[str, str]:
         "trader-preview": f"{preview}?kind=replay&key=qwen3-max",
         "trader-invalid": f"{preview}?kind=hyperliquid&key=0x12",
         "conflicts": f"{portfolio}/conflicts/",
+        "risk": f"{portfolio}/risk/",
         "orders": f"{portfolio}/orders/",
         "order": _newest_order(page, f"{portfolio}/orders/?state=filled"),
         "closed": f"{portfolio}/orders/closed/",

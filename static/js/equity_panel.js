@@ -45,7 +45,7 @@ export class EquityPanel {
     this.run = history.run;
     this.lines = Object.keys(history.traders).sort().join();
     this.chart ??= new EquityChart(this.host);
-    this.chart.load(history, view.traders, view.kpis.drawdown_limit_pct ?? null);
+    this.chart.load(history, view.traders, view.breakers?.gauges.find(({ kind }) => kind === "drawdown")?.threshold ?? null);
     for (const name of ["unit", "range"]) {
       const pressed = this.root.querySelector(`[data-filter=${name}] [aria-pressed=true]`);
       if (pressed) this.chart[name](pressed.value);

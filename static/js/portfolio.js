@@ -27,7 +27,7 @@ export class PortfolioPage {
 
   render(changed) {
     const { view } = this, has = (...names) => names.some((name) => changed.has(name));
-    if (has("kpis", "capital", "portfolio")) renderKpis(view);
+    if (has("kpis", "capital", "portfolio", "breakers")) renderKpis(view);
     if (has("capital")) renderCapital(view);
     if (has("portfolio", "traders")) renderHead(view);
     if (has("health")) renderHealth(view);

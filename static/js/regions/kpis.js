@@ -20,7 +20,10 @@ function fillResult(id, value, pct, note) {
   setText(at(`${id}-note`), known(pct) ? `${signedPercent(pct)} ${note}` : note);
 }
 
-export function renderKpis({ kpis, portfolio, capital }) {
+const gauge = (breakers, kind) => breakers?.gauges.find((entry) => entry.kind === kind)?.threshold;
+
+export function renderKpis({ kpis, portfolio, capital, breakers }) {
+  const deepest = gauge(breakers, "drawdown");
   setTick(at("kpi-equity"), kpis.equity, usd(kpis.equity));
   setText(at("kpi-equity-note"), known(kpis.peak_equity) ? `Peak ${usd(kpis.peak_equity)}${kpis.peak_at ? ` on ${day(kpis.peak_at)}` : ""}` : "");
   fillResult("kpi-day", kpis.day_pnl, kpis.day_pnl_pct, "since 00:00");
@@ -33,9 +36,9 @@ export function renderKpis({ kpis, portfolio, capital }) {
   fillMeter(at("kpi-exposure-meter"), kpis.exposure_pct, kpis.exposure_limit_pct);
   const fall = known(kpis.drawdown_pct) ? -Math.abs(Number(kpis.drawdown_pct)) : null;
   setText(at("kpi-drawdown"), percent(fall));
-  setText(at("kpi-drawdown-limit"), known(kpis.drawdown_limit_pct) ? `limit ${percent(-Math.abs(kpis.drawdown_limit_pct), 0)}` : "");
-  setText(at("kpi-drawdown-note"), known(kpis.drawdown_limit_pct) ? `${number(Math.abs(kpis.drawdown_limit_pct) + fall)} points to the limit` : "from the highest equity");
-  fillMeter(at("kpi-drawdown-meter"), fall, kpis.drawdown_limit_pct);
+  setText(at("kpi-drawdown-limit"), known(deepest) ? `limit ${percent(-Math.abs(deepest), 0)}` : "");
+  setText(at("kpi-drawdown-note"), known(deepest) ? `${number(Math.abs(deepest) + fall)} points to the limit` : "from the highest equity");
+  fillMeter(at("kpi-drawdown-meter"), fall, deepest);
   setTick(at("kpi-free"), capital.free, usd(capital.free, 0));
   setText(at("kpi-free-of"), `of ${usd(capital.total, 0)}`);
   setText(at("kpi-free-note"), `${usd(capital.allocated, 0)} allocated`);
