@@ -12,7 +12,6 @@ from django import forms
 
 from accounts.models import RULE_CHOICES, Portfolio
 from allocation.domain.limits import PROFILES
-from allocation.follows import follows_current
 from allocation.models import Follow
 from allocation.own_limits import profile_limits
 from core.types import ConflictRule, OrderSide, Policy
@@ -102,9 +101,6 @@ class _PortfolioFields(forms.Form):
         max_length=80, widget=forms.TextInput(attrs={"class": "input", "autocomplete": "off"})
     )
     policy = forms.ChoiceField(choices=POLICIES, widget=forms.RadioSelect, initial=Policy.SPOT.value)
-    risk_profile = forms.ChoiceField(
-        choices=_profiles, widget=forms.RadioSelect, initial="conservative", label="Risk limits"
-    )
     conflict_rule = forms.ChoiceField(
         choices=RULES,
         widget=forms.RadioSelect,
@@ -116,9 +112,13 @@ class _PortfolioFields(forms.Form):
 class PortfolioForm(OnceForm, _PortfolioFields):
     """Opening a portfolio."""
 
+    risk_profile = forms.ChoiceField(
+        choices=_profiles, widget=forms.RadioSelect, initial="conservative", label="Risk limits"
+    )
+
 
 class SettingsForm(_PortfolioFields):
-    """Changing a portfolio."""
+    """Changing a portfolio. Its limits have a form of their own."""
 
     auto_rebalance = forms.BooleanField(
         required=False,
@@ -272,66 +272,3 @@ class OrderFilterForm(forms.Form):
     def narrowed(self) -> bool:
         """Whether anything is filtered at all."""
         return self.wanted != OrderFilter()
-
-
-class WeightsForm(forms.Form):
-    """How the capital is split: equally, or by a percentage per active trader (ALL-2)."""
-
-    weighting = forms.ChoiceField(
-        choices=[
-            ("equal", Choice("Equal shares", "Worked out again whenever a trader is added or leaves.")),
-            ("custom", Choice("My own percentages", "At least 1 % each, exactly 100 % in all.")),
-        ],
-        widget=forms.RadioSelect,
-        label="Split",
-    )
-
-    def __init__(self, data: Mapping[str, Any] | None = None, *, portfolio: Portfolio) -> None:
-        super().__init__(data, initial={"weighting": portfolio.weighting})
-        self.active = [
-            follow
-            for follow in follows_current(portfolio_id=portfolio.pk)
-            if follow.status == Follow.Status.ACTIVE
-        ]
-        for follow in self.active:
-            self.fields[_share_name(follow)] = forms.DecimalField(
-                required=False,
-                decimal_places=2,
-                min_value=1,
-                max_value=100,
-                initial=(follow.weight * 100).quantize(Decimal("0.01")),
-                label=follow.trader.name,
-                widget=forms.TextInput(
-                    attrs={
-                        "class": "input num",
-                        "inputmode": "decimal",
-                        "autocomplete": "off",
-                        "data-weight": "",
-                    }
-                ),
-            )
-
-    @property
-    def shares(self) -> list[tuple[Follow, forms.BoundField]]:
-        """The active traders, each with its field."""
-        return [(follow, self[_share_name(follow)]) for follow in self.active]
-
-    @property
-    def weights(self) -> dict[int, Decimal] | None:
-        """Percent by follow id of a valid form; None is an equal split."""
-        if self.cleaned_data["weighting"] == "equal":
-            return None
-        return {follow.pk: self.cleaned_data[_share_name(follow)] for follow in self.active}
-
-    def clean(self) -> dict[str, Any]:
-        """Ask for every percentage once the split is the owner's own."""
-        cleaned = super().clean() or {}
-        for follow in self.active if cleaned.get("weighting") == "custom" else ():
-            name = _share_name(follow)
-            if cleaned.get(name) is None and name not in self.errors:
-                self.add_error(name, "Enter a percentage such as 25 or 12.50.")
-        return cleaned
-
-
-def _share_name(follow: Follow) -> str:
-    return f"share_{follow.pk}"

@@ -1,4 +1,4 @@
-"""Settings of one portfolio: trading, conflict rules of single instruments, the block list."""
+"""Settings of one portfolio: trading, limits, conflict rules of single instruments, the block list."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts.models import Portfolio
+from accounts.models import AuditEntry, Portfolio
 from core.clock import utc_now
 from core.errors import InputError
 from dashboard.forms import OverrideForm, SettingsForm, UnderlyingForm
 from dashboard.page import SignedInRequest, form_refuse, owner_page, page_render
+from dashboard.risk_forms import LimitsForm
 from dashboard.selectors import blocked_of, overrides_of
+from engine.commands import command_accept
+from engine.models import Command
 from engine.portfolios import portfolio_settings_save
 
 
@@ -33,6 +36,28 @@ def settings_page(request: SignedInRequest, portfolio: Portfolio) -> HttpRespons
         return redirect("dashboard:settings", portfolio.pk)
     portfolio.refresh_from_db()
     return _page(request, portfolio, status=400, form=form)
+
+
+@owner_page
+@require_POST
+def limits_save(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
+    """Ask for other limits and breakers; they are kept and every target is placed anew by a command."""
+    form = LimitsForm(request.POST, portfolio=portfolio)
+    if form.is_valid() and _saved(
+        form,
+        lambda: command_accept(
+            portfolio=portfolio,
+            kind=Command.Kind.LIMITS.value,
+            data=form.command,
+            key=form.once,
+            asked_by=request.user,
+            via=AuditEntry.Via.PAGE.value,
+            now=utc_now(),
+        ),
+    ):
+        messages.success(request, "Asked for. What came of it appears below, under “What was asked for”.")
+        return redirect("dashboard:risk", portfolio.pk)
+    return _page(request, portfolio, status=400, limits=form)
 
 
 @owner_page
@@ -107,6 +132,7 @@ def _page(
     form: SettingsForm | None = None,
     override: OverrideForm | None = None,
     block: UnderlyingForm | None = None,
+    limits: LimitsForm | None = None,
 ) -> HttpResponse:
     return page_render(
         request,
@@ -115,6 +141,7 @@ def _page(
         portfolio=portfolio,
         status=status,
         form=form or SettingsForm.of(portfolio),
+        limits=limits or LimitsForm(portfolio=portfolio),
         override=override or OverrideForm(auto_id="override_%s"),
         blocking=block or UnderlyingForm(auto_id="block_%s"),
         overrides=overrides_of(portfolio=portfolio),

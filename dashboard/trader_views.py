@@ -18,9 +18,10 @@ from allocation.models import Follow
 from core.clock import utc_now
 from core.errors import InputError, NotFound, RetryLater
 from core.types import TraderKind
-from dashboard.forms import FollowForm, TraderKeyForm, WeightsForm
+from dashboard.forms import FollowForm, TraderKeyForm
 from dashboard.page import SignedInRequest, form_already_done, form_done, form_refuse, owner_page, page_render
 from dashboard.preview import catalog_read, copy_plan, follow_barrier
+from dashboard.risk_forms import WeightsForm
 from dashboard.selectors import follow_get
 from engine import follows
 from engine.selectors import portfolio_view

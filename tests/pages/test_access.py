@@ -42,6 +42,7 @@ POSTS = [
     "cash_withdraw",
     "cash_reset",
     "settings",
+    "limits_save",
     "override_set",
     "override_remove",
     "block_add",

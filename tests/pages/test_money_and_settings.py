@@ -12,6 +12,10 @@ from django.urls import reverse
 
 from accounts.models import Portfolio
 from allocation.models import BlockedUnderlying, CapitalAccount, LedgerEntry
+from allocation.own_limits import limits_of
+from core.clock import utc_now
+from engine.commands import command_run
+from engine.models import Command
 from positions.models import ConflictOverride
 
 
@@ -74,19 +78,18 @@ def test_reset_wants_the_phrase(page: Client, portfolio: Portfolio) -> None:
 
 
 def test_settings_are_saved_and_refused_by_name(page: Client, portfolio: Portfolio) -> None:
-    """RSK-1, CON-2: policy, limits, rule; a name that is taken is refused beside the name."""
+    """CON-2: policy, rule; a name that is taken is refused beside the name; limits have their own form."""
     body = {
         "name": "Renamed",
         "policy": "spot",
-        "risk_profile": "aggressive",
         "conflict_rule": "largest",
         "auto_rebalance": "on",
     }
     assert press(page, portfolio, "settings", **body).status_code == 302
     portfolio.refresh_from_db()
-    assert (portfolio.name, portfolio.policy, portfolio.risk_profile) == ("Renamed", "spot", "aggressive")
+    assert (portfolio.name, portfolio.policy, portfolio.risk_profile) == ("Renamed", "spot", "balanced")
     assert (portfolio.conflict_rule, portfolio.auto_rebalance) == ("largest", True)
-    new = {**body, "name": "renamed"}
+    new = {**body, "name": "renamed", "risk_profile": "balanced"}
     del new["auto_rebalance"]
     taken = page.post(reverse("dashboard:portfolio_new"), {**new, "token": str(uuid4())})
     assert taken.status_code == 400
@@ -135,3 +138,87 @@ def test_opening_a_portfolio_twice_by_one_form_opens_one(page: Client) -> None:
     assert first.url == second.url
     assert Portfolio.objects.count() == 1
     assert CapitalAccount.objects.get().free == 10000
+
+
+OWN = {
+    "profile": "own",
+    "max_position": "10",
+    "max_asset_weight": "10",
+    "max_positions": "5",
+    "max_correlated": "30",
+    "max_gross": "50",
+    "max_open_orders": "8",
+    "daily_loss": "4",
+    "drawdown": "15.5",
+    "losses_in_a_row": "4",
+    "emergency_loss": "9",
+    "copy_stop": "20",
+}
+
+
+def test_own_limits_are_asked_for_by_command(page: Client, portfolio: Portfolio) -> None:
+    """RSK-1: percent becomes fractions; pressed twice it is one command; the settings name the profile."""
+    token = str(uuid4())
+    for _ in range(2):
+        answer = press(page, portfolio, "limits_save", **OWN, token=token)
+        assert answer.url == f"/portfolios/{portfolio.pk}/risk/"
+    command = Command.objects.get()
+    assert command.data["max_position"] == "0.1"
+    assert command.data["drawdown"] == "0.155"
+    assert (command.data["max_positions"], command.data["profile"]) == ("5", "own")
+    assert command_run(command_id=command.pk, now=utc_now()) == "done"
+    portfolio.refresh_from_db()
+    assert limits_of(portfolio=portfolio).max_position == Decimal("0.1")
+    shown = page.get(reverse("dashboard:settings", args=[portfolio.pk])).content.decode()
+    assert 'name="drawdown" value="15.5"' in shown
+    assert (
+        press(page, portfolio, "settings", name="Arena", policy="perp", conflict_rule="first").status_code
+        == 302
+    )
+    portfolio.refresh_from_db()
+    assert portfolio.risk_profile == "own"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"max_position": "0"}, "above 0 %"),
+        ({"max_position": "300"}, "at most 200 %"),
+        ({"max_positions": "2.5"}, "no more than 0 decimal places"),
+        ({"emergency_loss": "3"}, "before entries stop at 4 %"),
+        ({"max_gross": "x"}, "Enter a number"),
+        ({"profile": "reckless"}, "Select a valid choice"),
+    ],
+)
+def test_senseless_limits_are_refused_beside_their_field(
+    page: Client, portfolio: Portfolio, change: dict[str, str], words: str
+) -> None:
+    """RSK-1: nothing is asked for."""
+    answer = press(page, portfolio, "limits_save", **{**OWN, **change})
+    assert answer.status_code == 400
+    assert words in answer.content.decode()
+    assert not Command.objects.exists()
+
+
+def test_daring_limits_are_warned_about_and_asked_again(page: Client, portfolio: Portfolio) -> None:
+    """RSK-1: a risky value is said with what it may cost, and set only once that was read."""
+    daring = {**OWN, "drawdown": "60"}
+    asked = press(page, portfolio, "limits_save", **daring)
+    assert asked.status_code == 400
+    text = asked.content.decode()
+    assert "equity must grow by 150 % to be back" in text
+    assert "Read the warnings and tick the box" in text
+    assert not Command.objects.exists()
+    assert press(page, portfolio, "limits_save", **daring, daring="on").status_code == 302
+    assert Command.objects.count() == 1
+
+
+def test_a_named_profile_brings_its_own_limits(page: Client, portfolio: Portfolio) -> None:
+    """RSK-1: what is typed for limits is left aside, the breakers count under every profile."""
+    press(page, portfolio, "limits_save", **{**OWN, "profile": "aggressive", "max_position": "1"})
+    command = Command.objects.get()
+    assert "max_position" not in command.data
+    assert command_run(command_id=command.pk, now=utc_now()) == "done"
+    portfolio.refresh_from_db()
+    assert portfolio.risk_profile == "aggressive"
+    assert limits_of(portfolio=portfolio).max_position == Decimal("0.5")
