@@ -23,6 +23,7 @@ from core.decimals import plain
 from core.ids import fingerprint
 from engine.asking import approvals_store, holder_written
 from engine.decisions import DecisionNote, decisions_store
+from engine.domain.idle import idle_record
 from engine.domain.plan_types import CopyPlan, Decision, OrderIntent, ResolvedConflict
 from engine.gather import Gathered
 from engine.models import CycleState
@@ -74,7 +75,7 @@ def plan_act(*, plan: CopyPlan, gathered: Gathered) -> Acted:
         approvals_store(plan=plan, gathered=gathered)
         _decisions_store(plan, gathered)
         _follows_settle(gathered)
-        _cycle_done(gathered)
+        _cycle_done(plan, gathered)
         portfolio_changed(portfolio_id=gathered.portfolio.pk)
     return Acted(order_ids, tuple(cancel.order_id for cancel in plan.cancels), len(plan.transfers))
 
@@ -323,9 +324,14 @@ def _has_part(gathered: Gathered, follow_id: int) -> bool:
     return held or open_orders.filter(slices__follow_id=follow_id).exists()
 
 
-def _cycle_done(gathered: Gathered) -> None:
-    """Note that the cycle ran; a wish that came after it was read stays."""
+def _cycle_done(plan: CopyPlan, gathered: Gathered) -> None:
+    """Note that the cycle ran and what it left idle; a wish that came after it was read stays."""
     cycle = gathered.cycle
     states = CycleState.objects.filter(portfolio=gathered.portfolio)
-    states.update(ran_at=gathered.now, next_at=gathered.now + CYCLE_EVERY, error="")
+    states.update(
+        ran_at=gathered.now,
+        next_at=gathered.now + CYCLE_EVERY,
+        error="",
+        idle=idle_record(idle=plan.idle),
+    )
     states.filter(wanted_at=cycle.wanted_at).update(wanted_at=None, wanted_why="", forced_all=False)

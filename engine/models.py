@@ -29,6 +29,9 @@ class CycleState(models.Model):
     reconciled_at = models.DateTimeField(
         null=True, blank=True, help_text="When orders and fills were last compared with the venue."
     )
+    idle = models.JSONField(
+        default=list, help_text="What the traders wanted and is not there, by cause; as of the last cycle."
+    )
 
     def __str__(self) -> str:
         return f"cycle of {self.portfolio_id}"

@@ -101,6 +101,8 @@ def capital_record(context: ViewContext) -> dict[str, Any]:
         "deployed": money(capital.deployed),
         "deficit": money(capital.deficit),
         "allocated": money(total - capital.free),
+        "idle": money(sum((Decimal(cause["amount"]) for cause in context.cycle.idle), ZERO)),
+        "idle_by": context.cycle.idle,
     }
 
 

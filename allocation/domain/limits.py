@@ -92,6 +92,7 @@ class Cut:
 
     limit: Limit
     amount: Decimal
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def _cut(
         new = later.get(exposure.underlying)
         if new is not None:
             before = answers[exposure.underlying]
-            cut = Cut(new.limit, abs(before.to) - abs(new.to))
+            cut = Cut(new.limit, abs(before.to) - abs(new.to), new.why)
             result[exposure.underlying] = replace(new, cuts=(*before.cuts, cut))
     return result
 
@@ -226,7 +227,7 @@ def _single(exposure: Exposure, limits: Limits, equity: Decimal) -> Answer:
     """Apply what concerns this underlying alone: a bar on entries, and the size of one position."""
     wanted, held_part = exposure.wanted, kept(held=exposure.held, wanted=exposure.wanted)
     if exposure.barred and held_part != wanted:
-        cut = Cut(Limit.BARRED, abs(wanted) - abs(held_part))
+        cut = Cut(Limit.BARRED, abs(wanted) - abs(held_part), exposure.barred)
         return Denied(to=held_part, limit=Limit.BARRED, why=exposure.barred, cuts=(cut,))
     limit, part = Limit.POSITION, limits.max_position
     if limits.max_asset_weight < part:
@@ -237,7 +238,7 @@ def _single(exposure: Exposure, limits: Limits, equity: Decimal) -> Answer:
     to = max(cap, abs(held_part)).copy_sign(wanted)
     what = "of equity" if limit is Limit.POSITION else "of equity in one asset"
     why = f"{plain(part * 100)} % {what} ({dollars(cap)})"
-    return Capped(to=to, limit=limit, why=why, cuts=(Cut(limit, abs(wanted) - abs(to)),))
+    return Capped(to=to, limit=limit, why=why, cuts=(Cut(limit, abs(wanted) - abs(to), why),))
 
 
 def _places_denied(
@@ -272,8 +273,9 @@ def _correlated_capped(
     bases = {e.underlying: abs(kept(held=e.held, wanted=wanted[e.underlying])) for e in exposures}
     bounded = correlated_limit(bases=bases, wanted=wanted, allowed=allowed, correlations=correlations)
     result: dict[str, Capped | Denied] = {}
+    placed = {e.underlying for e in exposures if e.has_place}
     for underlying, (to, group) in bounded.items():
-        answer = Capped if abs(to) > bases[underlying] else Denied
+        answer = Capped if to or underlying in placed else Denied
         why = _correlated_text(part, allowed, group)
         result[underlying] = answer(to=to, limit=Limit.CORRELATED, why=why)
     return result

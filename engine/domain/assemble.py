@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from allocation.domain.limits import reason_of
+from allocation.domain.limits import gross_cap, reason_of
 from core.decimals import ZERO
 from core.types import ConflictRule, OrderSide
 from engine.domain import reasons
 from engine.domain.approving import Approvals
 from engine.domain.copy_types import CopyInputs
 from engine.domain.decisions import net_decisions, trader_decisions
+from engine.domain.idle import plan_idle
 from engine.domain.legs import Scene
 from engine.domain.nets import Net
 from engine.domain.outcomes import Case
@@ -71,6 +72,7 @@ def plan_assemble(
             if c.underlying in approvals.asks
         ),
         approvals_over=approvals.over,
+        idle=plan_idle(cases=cases, cap=gross_cap(limits=inputs.limits, policy=inputs.policy)),
     )
 
 

@@ -217,6 +217,19 @@ class ApprovalAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """What was wanted of one underlying and is not there, and because of what; unsigned, quote currency.
+
+    :param limit: a value of ``allocation.domain.limits.Limit`` or ``engine.domain.idle.Beyond``
+    """
+
+    limit: str
+    underlying: str
+    amount: Decimal
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class CopyPlan:
     """All that follows from one set of inputs.
 
@@ -241,3 +254,4 @@ class CopyPlan:
     conflicts: tuple[ResolvedConflict, ...]
     asks: tuple[ApprovalAsk, ...] = ()
     approvals_over: tuple[str, ...] = ()
+    idle: tuple[Idle, ...] = ()

@@ -73,6 +73,19 @@ def view_make(*, traders: int = 4, positions: int = 6, seed: int = 7) -> dict[st
             "deployed": "0.00",
             "deficit": "0.00",
             "allocated": "5094.66",
+            "idle": "3120.00",
+            "idle_by": [
+                {
+                    "limit": "position",
+                    "label": "Largest position",
+                    "amount": "3120",
+                    "text": "25 % of equity ($2,512.30) cuts BTC by $2,000.00 and ETH by $1,120.00",
+                    "parts": [
+                        {"underlying": "BTC", "amount": "2000"},
+                        {"underlying": "ETH", "amount": "1120"},
+                    ],
+                }
+            ],
         },
         "breakers": {
             "trading_mode": "multi",

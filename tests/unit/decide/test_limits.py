@@ -241,7 +241,7 @@ def test_the_three_largest_that_move_together_share_their_limit() -> None:
     moving = pairs(A_B=0.9, A_C=0.7, B_C=0.61, A_D=0.2, B_D=-0.5, C_D=0.59)
     answers = apply(*(Exposure(name, wanted=D(2500)) for name in "ABCD"), correlations=moving)
     why = "60 % of equity ($6,000.00) in the three largest that move together: A, B, C"
-    cut = (Cut(Limit.CORRELATED, D(500)),)
+    cut = (Cut(Limit.CORRELATED, D(500), why),)
     for name in "ABC":
         assert answers[name] == Capped(to=D(2000), limit=Limit.CORRELATED, why=why)
         assert answers[name].cuts == cut
