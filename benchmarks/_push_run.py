@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -10,50 +11,31 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
-DIRECTORY: Final = Path(sys.argv[1])
-os.environ.update(
-    DJANGO_SETTINGS_MODULE="portfolio_site.settings",
-    VAR_DIR=str(DIRECTORY),
-    LOG_LEVEL="WARNING",
-    DJANGO_ALLOW_ASYNC_UNSAFE="true",  # Playwright's loop runs in the main thread
-)
-for name in ("DATABASE_URL", "REDIS_URL"):
-    os.environ.pop(name, None)
+from benchmarks._demo_site import DIRECTORY, people_make, programs, quantile, services
 
-import django  # noqa: E402
+LOGS: Final = DIRECTORY / "log"  # Django is set up from here on
+
 import redis  # noqa: E402
-
-django.setup()
-
-import json  # noqa: E402
-
 from asgiref.sync import async_to_sync  # noqa: E402
 from channels.layers import get_channel_layer  # noqa: E402
 from django.conf import settings  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.test import Client  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
-from accounts.models import Portfolio, User  # noqa: E402
+from accounts.models import Portfolio  # noqa: E402
 from benchmarks._push_echo import GROUP  # noqa: E402
 from core.clock import utc_now  # noqa: E402
 from engine.decisions import DecisionNote, decision_store  # noqa: E402
-from engine.demo import DEMO_EMAIL, DEMO_PORTFOLIOS, demo_seed, worlds_start  # noqa: E402
-from engine.follows import follow_start  # noqa: E402
-from engine.portfolios import portfolio_open  # noqa: E402
 from engine.publishing import portfolio_changed, portfolio_group  # noqa: E402
-from portfolio_site.embedded import EmbeddedPostgres, EmbeddedRedis  # noqa: E402
-from portfolio_site.processes import Child, ChildSpec, children_stop  # noqa: E402
+from portfolio_site.processes import ChildSpec  # noqa: E402
 from portfolio_site.supervisor import procfile_specs  # noqa: E402
 from positions.models import Position  # noqa: E402
 from tests.running import free_port, http_status, wait_until  # noqa: E402
 
-PORTFOLIOS: Final = 4
 SOCKETS: Final = 200
 COMMITS: Final = 250
 PAUSE_S: Final = (0.25, 0.55)
@@ -75,54 +57,12 @@ _WATCH: Final = """() => {
 }"""
 
 
-@contextmanager
-def services() -> Iterator[None]:
-    """An embedded PostgreSQL and Redis under the directory, migrated."""
-    running = [EmbeddedPostgres(var_dir=DIRECTORY).start(), EmbeddedRedis(var_dir=DIRECTORY).start()]
-    try:
-        call_command("migrate", verbosity=0)
-        yield
-    finally:
-        connection.close()
-        children_stop(children=running[::-1], timeout_s=10)
-
-
-@contextmanager
-def programs(specs: list[ChildSpec]) -> Iterator[None]:
-    """These programs, running."""
-    children = [Child(spec=spec) for spec in specs]
-    try:
-        yield
-    finally:
-        children_stop(children=children, timeout_s=10)
-
-
-def people_make() -> tuple[User, list[Portfolio]]:
-    """Seed the demo, and give its person two more portfolios that follow the same traders."""
-    now = utc_now()
-    worlds_start(now=now, speed=settings.REPLAY_SPEED)
-    demo_seed(now=now, cash=settings.INITIAL_PORTFOLIO_VALUE)
-    user = User.objects.get(email=DEMO_EMAIL)
-    for number in range(PORTFOLIOS - len(DEMO_PORTFOLIOS)):
-        demo = DEMO_PORTFOLIOS[number % len(DEMO_PORTFOLIOS)]
-        portfolio = portfolio_open(
-            owner=user,
-            initial_cash=settings.INITIAL_PORTFOLIO_VALUE,
-            now=now,
-            name=f"{demo.name} {number}",
-            **demo.settings,
-        )
-        for key in demo.trader_keys:
-            follow_start(portfolio=portfolio, kind="replay", key=key, join_mode="include_open", now=now)
-    return user, list(Portfolio.objects.filter(owner=user))
-
-
 def echoes_ms(port: int) -> list[float]:
     """Return how long bare messages took from sending to a socket, sorted."""
     spec = ChildSpec(
         name="echo",
         argv=[sys.executable, "-m", "uvicorn", "benchmarks._push_echo:application", "--port", str(port)],
-        log_path=DIRECTORY / "log" / "echo.log",
+        log_path=LOGS / "echo.log",
     )
     took = []
     send = async_to_sync(get_channel_layer().group_send)
@@ -194,11 +134,6 @@ def latencies_ms(page: Page, portfolio: Portfolio) -> list[float]:
     return sorted(painted_at[text] - at for text, at in first.items())
 
 
-def quantile(ordered: list[float], share: float) -> float:
-    """Return the value below which this share of an ordered list lies."""
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-
-
 def measure() -> dict[str, Any]:
     """Run the site, the sockets, the page and the commits."""
     user, portfolios = people_make()
@@ -208,18 +143,18 @@ def measure() -> dict[str, Any]:
     session, port = str(client.session.session_key), free_port()
     base, main = f"http://127.0.0.1:{port}", portfolios[0]
     values = {"HOST": "127.0.0.1", "PORT": str(port)}
-    site = procfile_specs(log_dir=DIRECTORY / "log", values=values)
+    site = procfile_specs(log_dir=LOGS, values=values)
     listeners = ChildSpec(
         name="listeners",
         argv=[sys.executable, "-m", "benchmarks._push_listeners", base, session, str(SOCKETS - 1)]
         + [str(portfolio.pk) for portfolio in portfolios],
-        log_path=DIRECTORY / "log" / "listeners.log",
+        log_path=LOGS / "listeners.log",
     )
     with programs(site):
         wait_until(lambda: http_status(f"{base}/readyz") == 200, timeout_s=60, what="the site")
         wait_until(Position.objects.filter(portfolio=main).exists, timeout_s=60, what="a position")
         with programs([listeners]):
-            heard = DIRECTORY / "log" / "listeners.log"
+            heard = LOGS / "listeners.log"
             wait_until(lambda: "listening" in heard.read_text(), timeout_s=60, what="199 sockets")
             with sync_playwright() as playwright:
                 path = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
