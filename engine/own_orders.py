@@ -8,7 +8,7 @@ they close, flip or add.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +21,7 @@ from django.db import transaction
 from accounts.models import Portfolio
 from allocation.capital import capital_version_raise
 from allocation.domain.copied import copied_after_exit
+from allocation.domain.limits import gross_cap
 from allocation.locks import capital_lock
 from allocation.models import FollowLeg
 from core.decimals import ONE, QUANTITY_STEP, ZERO, plain, to_money, to_step
@@ -262,26 +263,43 @@ def legs_release(*, portfolio_id: int, underlyings: Iterable[str], fraction: Dec
         legs_forget(portfolio_id=portfolio_id, underlyings=wanted, now=now)
         return
     legs = FollowLeg.objects.filter(follow__portfolio_id=portfolio_id, underlying__in=wanted)
-    scene = _scene(portfolio_id=portfolio_id, now=now)
+    wishes = _wishes(portfolio_id=portfolio_id, now=now)
     slices = _slices(portfolio_id=portfolio_id, underlyings=wanted)
     rows = list(legs.select_for_update(of=("self",)).order_by("pk"))
     for row in rows:
         key = (row.follow_id, row.underlying)
-        _release(row, scene.get(key), *slices.get(key, (ZERO, ZERO)), keeps=ONE - fraction)
+        _release(row, wishes.get(key), *slices.get(key, (ZERO, ZERO)), keeps=ONE - fraction)
         row.updated_at = now
     columns = ["ignored_quantity", "trader_quantity", "target_notional", "target_quantity", "updated_at"]
     FollowLeg.objects.bulk_update(rows, columns)
 
 
-def _release(row: FollowLeg, leg: Leg | None, held: Decimal, mark: Decimal, *, keeps: Decimal) -> None:
+@dataclass(frozen=True, slots=True)
+class _Wished:
+    """What a trader wants of one underlying now, as ``copied_after_exit`` takes it.
+
+    :param unit: notional per unit of the trader's, before its legs were scaled to its share
+    """
+
+    unit: Decimal
+    others: Decimal
+    allowed: Decimal
+
+
+def _release(row: FollowLeg, wished: _Wished | None, held: Decimal, mark: Decimal, *, keeps: Decimal) -> None:
     """Move the part of a leg that our exit closes from what is copied to what is not."""
     left = to_step(held * keeps, QUANTITY_STEP)
     copied = row.trader_quantity
-    if leg is not None and leg.votes and leg.trader_quantity:
-        wish = leg.wish * copied / leg.trader_quantity
-        stays = copied_after_exit(copied=copied, wish=wish, remains=left * mark)
-    else:
+    if wished is None:
         stays = to_step(copied * keeps, QUANTITY_STEP)
+    else:
+        stays = copied_after_exit(
+            copied=copied,
+            wish=wished.unit * copied,
+            remains=left * mark,
+            others=wished.others,
+            allowed=wished.allowed,
+        )
     row.ignored_quantity += copied - stays
     row.trader_quantity = stays
     row.target_notional = to_money(row.target_notional * stays / copied) if copied else ZERO
@@ -290,19 +308,33 @@ def _release(row: FollowLeg, leg: Leg | None, held: Decimal, mark: Decimal, *, k
     row.target_quantity = min(left, sent, key=abs) if left * sent > 0 else ZERO
 
 
-def _scene(*, portfolio_id: int, now: datetime) -> Mapping[tuple[int, str], Leg]:
-    """Return what each trader wants now, by follow and underlying; nothing before a run has begun."""
+def _wishes(*, portfolio_id: int, now: datetime) -> dict[tuple[int, str], _Wished]:
+    """Return what each trader that votes wants now, by follow and underlying; nothing before a run begins."""
     cycle = CycleState.objects.select_related("portfolio").filter(portfolio_id=portfolio_id).first()
     world = World.objects.filter(pk=cycle.portfolio.world).first() if cycle else None
     if cycle is None or world is None or cycle.run != world.run:
         return {}
-    scene = scene_gather(inputs=cycle_gather(cycle=cycle, world=world, now=now).inputs)
+    inputs = cycle_gather(cycle=cycle, world=world, now=now).inputs
+    scene = scene_gather(inputs=inputs)
+    legs = [leg for group in scene.legs.values() for leg in group if leg.votes and leg.follow_id is not None]
+    gross: dict[int | None, Decimal] = {}
+    for leg in legs:
+        gross[leg.follow_id] = gross.get(leg.follow_id, ZERO) + abs(_unscaled(leg))
+    cap = max(inputs.equity, ZERO) * gross_cap(limits=inputs.limits, policy=inputs.policy)
     return {
-        (leg.follow_id, underlying): leg
-        for underlying, legs in scene.legs.items()
+        (leg.follow_id, leg.underlying): _Wished(
+            unit=_unscaled(leg) / leg.trader_quantity,
+            others=gross[leg.follow_id] - abs(_unscaled(leg)),
+            allowed=leg.weight * cap,
+        )
         for leg in legs
-        if leg.follow_id is not None
+        if leg.follow_id is not None and leg.trader_quantity
     }
+
+
+def _unscaled(leg: Leg) -> Decimal:
+    """Return a leg's wish before its trader's legs were scaled to its share."""
+    return leg.wish / leg.scale if leg.scale else ZERO
 
 
 def _slices(

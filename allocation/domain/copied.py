@@ -84,20 +84,31 @@ def ignored_on_resume(
     return {underlying: quantity for underlying, quantity in result.items() if quantity}
 
 
-def copied_after_exit(*, copied: Decimal, wish: Decimal, remains: Decimal) -> Decimal:
+def copied_after_exit(
+    *, copied: Decimal, wish: Decimal, remains: Decimal, others: Decimal, allowed: Decimal
+) -> Decimal:
     """Return how much of a trader's quantity stays copied once our own exit left ``remains`` of its slice.
 
     It is as much as makes us want what is left, so that nothing of what we sold is bought again though
     the trader still holds it (EXE-8). Of 1 BTC that we would copy with 1,000 and, by a limit, hold 500 of,
     an exit of half leaves 250: 0.25 stays copied. Never more than before; 0 where the sides differ.
 
+    Where the trader's legs are scaled down to its share, letting go of a part of one scales all of them up:
+    x · allowed ÷ (others + x) = remains gives x = remains · others ÷ (allowed − remains).
+
     :param copied: the trader's quantity as adopted, signed
-    :param wish: what ``copied`` is worth to us, before conflict rule and limits
-    :param remains: what the slice is worth after the exit; both at the current mark, signed
+    :param wish: what ``copied`` is worth to us, before scaling, conflict rule and limits, signed
+    :param remains: what the slice is worth after the exit, signed; all at current marks
+    :param others: Σ|wish| of the trader's other legs, before scaling
+    :param allowed: what all its legs together may be worth: share × gross cap
     """
     if wish == 0 or remains == 0 or (wish > 0) != (remains > 0):
         return ZERO
-    return copied if abs(remains) >= abs(wish) else to_step(copied * remains / wish, QUANTITY_STEP)
+    left = abs(remains)
+    if left >= allowed:
+        return copied
+    wanted = left if others + left <= allowed else left * others / (allowed - left)
+    return copied if wanted >= abs(wish) else to_step(copied * wanted / abs(wish), QUANTITY_STEP)
 
 
 def _near_entry(leg: TraderLeg) -> bool:

@@ -44,6 +44,10 @@ def test_half_then_all_and_neither_is_bought_back(floor: Floor) -> None:
     floor.arena.observe(("grok-4", "deepseek-chat-v3.1"))
     floor.live(4)
     assert floor.held(name) == position.quantity
+    # Not even when every target is placed anew: what is wanted now is what was left.
+    assert floor.carry_out(floor.ask("mode", trading_mode="multi")).status == "done"
+    floor.live(4)
+    assert floor.held(name) == position.quantity
 
     rest = floor.carry_out(floor.ask("close", position_id=position.pk, percent="100"))
     assert rest.status == "done"

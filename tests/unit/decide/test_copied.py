@@ -122,4 +122,23 @@ def test_what_came_while_paused_is_ignored(
 )
 def test_what_stays_copied_after_our_own_exit(copied: str, wish: str, remains: str, stays: str) -> None:
     """EXE-8: as much as makes us want what is left; never more than before."""
-    assert copied_after_exit(copied=D(copied), wish=D(wish), remains=D(remains)) == D(stays)
+    after = copied_after_exit(
+        copied=D(copied), wish=D(wish), remains=D(remains), others=D(0), allowed=D(100000)
+    )
+    assert after == D(stays)
+
+
+@given(
+    wish=st.decimals("10", "5000", places=2),
+    others=st.decimals("0", "5000", places=2),
+    allowed=st.decimals("100", "6000", places=2),
+    keeps=st.decimals("0.01", "0.99", places=2),
+)
+def test_the_wish_after_an_exit_is_worth_what_is_left(wish: D, others: D, allowed: D, keeps: D) -> None:
+    """EXE-8: also where letting go of a part scales the trader's other legs up."""
+    scale = min(D(1), allowed / (wish + others))
+    remains = wish * scale * keeps
+    stays = copied_after_exit(copied=D(1), wish=wish, remains=remains, others=others, allowed=allowed)
+    raw = wish * stays
+    wanted = raw * min(D(1), allowed / (raw + others))
+    assert abs(wanted - remains) <= D("0.000001")
