@@ -15,7 +15,6 @@ from accounts.models import Portfolio, User
 from accounts.selectors import portfolio_get, portfolios_of
 from core.errors import InputError, NotFound
 from dashboard.conflicts import waiting_count
-from engine.command_handlers import HANDLERS
 
 P = ParamSpec("P")
 REMEMBERED_FORMS: Final = 20
@@ -63,7 +62,6 @@ def page_render(
         "nav": nav,
         "portfolio": portfolio,
         "portfolios": list(portfolios_of(user=request.user)),
-        "commands": HANDLERS,
         "waiting": waiting_count(portfolio=portfolio) if portfolio else 0,
     }
     return render(request, template, {**frame, **context}, status=status)

@@ -1,7 +1,7 @@
 // Dialogs in which a person asks for something. Loaded when the first one is opened.
 //
 // A control says what: data-ask is the kind of command, data-data its data as JSON, data-title, data-text and
-// data-button the words; data-reason asks for a reason, data-phrase for a phrase that must be typed.
+// data-button the words; data-reason asks for a reason, data-flag for a yes or no, data-phrase for a phrase that must be typed.
 import { clone, setHidden, setText } from "./dom.js";
 import { follow, newKey, send } from "./commands.js";
 import { Toast } from "./toast.js";
@@ -16,18 +16,19 @@ export function ask(control) {
   else openPlain(control.dataset);
 }
 
-function openPlain({ ask: kind, data, title, text, button, tone, reason, phrase, hint }) {
+function openPlain({ ask: kind, data, title, text, button, tone, reason, phrase, flag, flagLabel }) {
   const { root, slots } = clone(document.getElementById("ask-dialog"));
   setText(slots.title, title);
   setText(slots.text, text ?? "");
-  setHidden(slots.text, !text);
   setHidden(slots.mark, tone !== "danger");
   setText(slots.submit, button);
   if (tone === "danger") slots.submit.className = "btn btn-danger";
   setHidden(slots.reasonField, !reason);
+  setHidden(slots.text, !text);
   slots.reason.required = reason === "required";
   slots.reason.disabled = !reason;
-  if (hint) setText(slots.reasonHint, hint);
+  setHidden(slots.flagField, !flag);
+  setText(slots.flagLabel, flagLabel ?? "");
   setHidden(slots.phraseField, !phrase);
   if (phrase) {
     setText(slots.phraseWord, phrase);
@@ -35,7 +36,7 @@ function openPlain({ ask: kind, data, title, text, button, tone, reason, phrase,
     slots.phrase.dataset.confirmFor = "ask-submit";
     slots.submit.disabled = true;
   }
-  openDialog(root, slots, { kind, title, read: () => ({ ...JSON.parse(data ?? "{}"), ...(reason && { reason: slots.reason.value.trim() }), ...(phrase && { confirm: slots.phrase.value.trim() }) }) });
+  openDialog(root, slots, { kind, title, read: () => ({ ...JSON.parse(data ?? "{}"), ...(reason && { reason: slots.reason.value.trim() }), ...(flag && { [flag]: slots.flag.checked }), ...(phrase && { confirm: slots.phrase.value.trim() }) }) });
 }
 
 /**

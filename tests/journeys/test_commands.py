@@ -11,6 +11,8 @@ import pytest
 from django.db import connection
 from playwright.sync_api import expect
 
+from allocation.breakers import breaker_trip
+from allocation.models import BreakerTrip
 from core.clock import utc_now
 from engine import sending
 from engine.models import Command
@@ -164,3 +166,48 @@ def _leave() -> None:
     """Close what this thread opened."""
     read_loop_close()
     connection.close()
+
+
+def test_a_breaker_is_reset_and_everything_stopped(
+    asgi_server: str, open_page: Opener, alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RSK-2, RSK-3: a reset wants a reason; a stop wants the name, freezes at once and closes everything."""
+    monkeypatch.setattr(sending, "_send", lambda *_: None)
+    with ThreadPoolExecutor(1) as elsewhere:
+        floor = elsewhere.submit(_floor, alice).result()
+        elsewhere.submit(_trip, floor).result()
+        page = open_page(asgi_server)
+        sign_in(page, asgi_server, "alice@example.com", CAST_PASSWORD)
+        page.get_by_role("link", name="Risk").click()
+        trips = page.locator("#risk-trips")
+        expect(trips).to_contain_text("Losses in a row: no new entries.")
+        trips.get_by_role("button", name="Reset").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Reset the breaker").click()
+        expect(dialog).to_be_visible()  # the browser asks for the reason
+        dialog.get_by_label("Reason").fill("looked at all five")
+        dialog.get_by_role("button", name="Reset the breaker").click()
+        expect(page.locator("#toasts")).to_contain_text("accepted")
+        assert elsewhere.submit(_carry_out, floor, Command.objects.get().pk).result() == "done"
+        expect(trips).not_to_contain_text("Losses in a row")
+        trip = BreakerTrip.objects.get()
+        assert (trip.reset_by, trip.reset_reason) == ("alice@example.com", "looked at all five")
+
+        page.get_by_role("button", name="Emergency stop").click()
+        stop = dialog.get_by_role("button", name="Stop everything")
+        expect(stop).to_be_disabled()
+        dialog.get_by_label("Type Two to confirm").fill("Two")
+        stop.click()
+        expect(trips).to_contain_text("Emergency stop: halted.")
+        assert BreakerTrip.objects.filter(kind="emergency_stop", reset_at__isnull=True).exists()
+        stopping = Command.objects.get(kind="emergency_stop")
+        assert elsewhere.submit(_carry_out, floor, stopping.pk).result() == "done"
+    assert not Position.objects.exclude(status="closed").exists()
+    expect(trips.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def _trip(floor: Floor) -> None:
+    breaker_trip(
+        portfolio_id=floor.portfolio.pk, kind="losses_in_a_row", reason="5 losing positions", now=utc_now()
+    )
+    _leave()
