@@ -21,6 +21,13 @@ class CommandRequest(StrictSerializer):
     data = serializers.JSONField(default=dict)  # type: ignore[assignment]  # a field may be called so
 
 
+class StopRequest(StrictSerializer):
+    """The portfolio's name, typed to confirm, and why if there is a reason."""
+
+    confirm = serializers.CharField(max_length=80)
+    reason = serializers.CharField(max_length=160, required=False, default="", allow_blank=True)
+
+
 class CommandAnswer(serializers.ModelSerializer[Command]):
     """A command and, once there is one, its answer."""
 

@@ -19,10 +19,18 @@ from rest_framework.response import Response
 from accounts.models import AuditEntry, User
 from accounts.selectors import BIGGEST_ID
 from api.filters import AuditFilter, CommandFilter, CommandPages, DecisionPages, OrderFilter
-from api.trading_serializers import AuditAnswer, CommandAnswer, CommandRequest, OrderAnswer, OrderStory
+from api.trading_serializers import (
+    AuditAnswer,
+    CommandAnswer,
+    CommandRequest,
+    OrderAnswer,
+    OrderStory,
+    StopRequest,
+)
 from api.views import ApiView
 from core.clock import utc_now
 from core.errors import InputError, NotFound
+from core.ids import uuid_new
 from engine.commands import command_accept, command_get, commands_of
 from engine.models import Command
 from execution.models import Order
@@ -67,6 +75,24 @@ class CommandListView(PagedView):
             kind=wanted["kind"],
             data=wanted["data"],
             key=key,
+            asked_by=cast("User", request.user),
+            via=AuditEntry.Via.PAGE if request.auth is None else AuditEntry.Via.API,
+            now=utc_now(),
+        )
+        return Response(CommandAnswer(command).data, status=202)
+
+
+class EmergencyStopView(ApiView):
+    """POST {confirm, reason}: freeze at once, then cancel and close everything (RSK-3)."""
+
+    def post(self, request: Request, portfolio_id: int) -> Response:
+        """Accept the stop, 202 with its command; the header Idempotency-Key may be left out."""
+        portfolio = self.portfolio()
+        command = command_accept(
+            portfolio=portfolio,
+            kind=Command.Kind.EMERGENCY_STOP.value,
+            data=self.cleaned(StopRequest, request.data),
+            key=request.headers.get(KEY_HEADER, "") or f"stop {uuid_new()}",
             asked_by=cast("User", request.user),
             via=AuditEntry.Via.PAGE if request.auth is None else AuditEntry.Via.API,
             now=utc_now(),

@@ -19,6 +19,7 @@ urlpatterns = [
     path(f"{_ONE}decisions/", views.DecisionListView.as_view(), name="decisions"),
     path(f"{_ONE}commands/", trading_views.CommandListView.as_view(), name="commands"),
     path(f"{_ONE}commands/<uuid:command_id>/", trading_views.CommandView.as_view(), name="command"),
+    path(f"{_ONE}emergency-stop/", trading_views.EmergencyStopView.as_view(), name="emergency_stop"),
     path(f"{_ONE}orders/", trading_views.OrderListView.as_view(), name="orders"),
     path(f"{_ONE}orders/<int:order_id>/", trading_views.OrderView.as_view(), name="order"),
     path(f"{_ONE}capital/", capital_views.CapitalView.as_view(), name="capital"),

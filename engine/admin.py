@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import cast
 
-from accounts.admin import ReadOnlyAdmin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from accounts.admin import PortfolioAdmin, ReadOnlyAdmin
+from accounts.models import AuditEntry, Portfolio, User
+from core.clock import utc_now
+from core.ids import uuid_new
+from engine.commands import command_accept
 from engine.models import Command, CycleState, Decision
 
 _WHOSE = ("=portfolio__id", "portfolio__name", "portfolio__owner__email")
@@ -42,3 +51,39 @@ class CommandAdmin(ReadOnlyAdmin):
     list_filter = ("status", "kind", "via", "accepted_at")
     list_select_related = ("portfolio", "asked_by")
     search_fields = ("=id", *_WHOSE, "key", "answer")
+
+
+admin.site.unregister(Portfolio)
+
+
+@admin.register(Portfolio)
+class StoppablePortfolioAdmin(PortfolioAdmin):
+    """Portfolios, with the one thing an administrator may do to them: stop them (RSK-3)."""
+
+    actions = ("emergency_stop",)  # type: ignore[assignment]  # all other tables have none
+
+    def has_stop_permission(self, request: HttpRequest) -> bool:
+        """Administrators alone stop what belongs to others."""
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    @admin.action(description="Emergency stop: cancel, close, freeze", permissions=["stop"])
+    def emergency_stop(self, request: HttpRequest, queryset: QuerySet[Portfolio]) -> HttpResponse | None:
+        """Ask once more, then freeze each portfolio and have everything closed."""
+        portfolios = list(queryset.select_related("owner").order_by("pk"))
+        if "confirmed" not in request.POST:
+            context = {"title": "Emergency stop", "portfolios": portfolios}
+            context |= self.admin_site.each_context(request)
+            return TemplateResponse(request, "admin/emergency_stop.html", context)
+        for portfolio in portfolios:
+            command_accept(
+                portfolio=portfolio,
+                kind=Command.Kind.EMERGENCY_STOP.value,
+                data={"confirm": portfolio.name, "reason": request.POST.get("reason", "")},
+                key=f"admin {uuid_new()}",
+                asked_by=cast("User", request.user),
+                via=AuditEntry.Via.ADMIN,
+                now=utc_now(),
+            )
+        names = ", ".join(portfolio.name for portfolio in portfolios)
+        self.message_user(request, f"Frozen, being closed: {names}.", messages.WARNING)
+        return None

@@ -70,7 +70,8 @@ def command_accept(
         if known is not None:
             return known
         _refer(handler, portfolio, clean)
-        _refuse_too_many(portfolio)
+        if kind != Command.Kind.EMERGENCY_STOP:
+            _refuse_too_many(portfolio)
     except InputError as error:
         _refusal_keep(portfolio, kind, data, error, asked_by, via, now)
         raise

@@ -125,9 +125,17 @@ def emergency_stop(
         first = emergency_freeze(portfolio_id=portfolio_id, by=by, reason=reason, now=now)
         closes = _closes_store(portfolio_id=portfolio_id, why=_why(portfolio_id), now=now)
     _orders_send(closes.order_ids, now=now, clock=clock)
+    orders_ask(order_ids=_sent(portfolio_id), now=now)  # what is filled already is booked without a worker
     later = _flatten(portfolio_id=portfolio_id, now=clock.now() if clock else now, clock=clock)
     left = tuple(dict.fromkeys((*closes.left, *later)))
     return _stop_answer(portfolio_id=portfolio_id, pressed_before=not first, left=left)
+
+
+def _sent(portfolio_id: int) -> list[int]:
+    """Return the working orders that the venue may have news of, closing ones alone."""
+    working = Order.objects.filter(portfolio_id=portfolio_id, status__in=Order.OPEN_STATUSES)
+    closing = working.filter(purpose=Order.Purpose.LIQUIDATION, submitted_at__isnull=False)
+    return list(closing.order_by("pk").values_list("pk", flat=True))
 
 
 def stopped_flatten(*, now: datetime, clock: Clock | None = None) -> list[int]:
