@@ -11,11 +11,14 @@ from django.http import HttpRequest
 from accounts.admin import ReadOnlyAdmin, ReadOnlyInline
 from allocation.models import (
     BlockedUnderlying,
+    BreakerTrip,
     CapitalAccount,
     Follow,
     FollowLeg,
     LedgerEntry,
+    PortfolioLimits,
     Reservation,
+    ReservationTally,
 )
 
 _WHOSE = ("=portfolio__id", "portfolio__name", "portfolio__owner__email")
@@ -147,3 +150,36 @@ class ReservationAdmin(ReadOnlyAdmin):
     list_select_related = ("portfolio",)
     search_fields = (*_WHOSE, "=id", "source", "instrument_code", "reason")
     ordering = ("-requested_at",)
+
+
+@admin.register(BreakerTrip)
+class BreakerTripAdmin(ReadOnlyAdmin):
+    """What stopped portfolios, when, and who lifted it."""
+
+    list_display = (
+        "id", "portfolio", "kind", "effect", "reason", "tripped_at", "reset_at", "reset_by", "reset_reason",
+    )  # fmt: skip
+    list_filter = ("kind", "effect", ("reset_at", admin.EmptyFieldListFilter), "tripped_at")
+    list_select_related = ("portfolio",)
+    search_fields = (*_WHOSE, "=id", "reason", "reset_by", "reset_reason")
+    ordering = ("-id",)
+
+
+@admin.register(PortfolioLimits)
+class PortfolioLimitsAdmin(ReadOnlyAdmin):
+    """Limits and thresholds that people set themselves."""
+
+    list_display = ("portfolio", "max_position", "max_positions", "max_gross", "daily_loss", "drawdown")
+    list_select_related = ("portfolio",)
+    search_fields = _WHOSE
+    ordering = ("portfolio",)
+
+
+@admin.register(ReservationTally)
+class ReservationTallyAdmin(ReadOnlyAdmin):
+    """How many reservations were pruned."""
+
+    list_display = ("strategy", "status", "priority", "count")
+    list_filter = ("status", "priority")
+    search_fields = ("strategy",)
+    ordering = ("strategy", "status", "priority")

@@ -6,6 +6,7 @@ from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin, ReadOnlyInline
 from positions.models import (
+    ConflictApproval,
     ConflictOverride,
     ConflictRecord,
     EquityPoint,
@@ -149,4 +150,15 @@ class EquityPointAdmin(ReadOnlyAdmin):
     list_filter = ("run",)
     list_select_related = ("portfolio",)
     search_fields = _WHOSE
+    ordering = ("-id",)
+
+
+@admin.register(ConflictApproval)
+class ConflictApprovalAdmin(ReadOnlyAdmin):
+    """Conflicts that waited for their owner."""
+
+    list_display = ("id", "portfolio", "underlying", "kind", "status", "rule", "asked_at", "decided_by")
+    list_filter = ("status", "kind", "asked_at")
+    list_select_related = ("portfolio",)
+    search_fields = (*_WHOSE, "=id", "underlying", "decided_by")
     ordering = ("-id",)

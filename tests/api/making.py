@@ -8,7 +8,16 @@ from typing import Any
 
 from accounts.audit import audit_write
 from accounts.models import Portfolio, User
-from allocation.models import BlockedUnderlying, Follow, FollowLeg, LedgerEntry, Reservation
+from allocation.models import (
+    BlockedUnderlying,
+    BreakerTrip,
+    Follow,
+    FollowLeg,
+    LedgerEntry,
+    PortfolioLimits,
+    Reservation,
+    ReservationTally,
+)
 from core.clock import utc_now
 from core.ids import client_order_id_new, uuid_new
 from core.types import ConflictRule, Policy
@@ -25,8 +34,9 @@ from execution.models import (
     PaperOrder,
     VenueOrphan,
 )
-from markets.models import Instrument, Mark, World
+from markets.models import Instrument, Mark, PriceSample, World
 from positions.models import (
+    ConflictApproval,
     ConflictOverride,
     ConflictRecord,
     EquityPoint,
@@ -179,6 +189,17 @@ def everything_make(*, owner: User) -> Portfolio:
     Reservation.objects.create(
         id=uuid_new(), portfolio=portfolio, source="copy", instrument_code="BTC", amount=10, status="released"
     )
+    PriceSample.objects.create(world=world_make(), instrument_id="BTC", at=WORLD_START, price=107_000)
+    ReservationTally.objects.create(strategy="copy", status="expired", priority=2, count=1)
+    PortfolioLimits.objects.create(
+        portfolio=portfolio, max_position="0.25", max_asset_weight="0.25", max_positions=20,
+        max_correlated="0.6", max_gross=1, max_open_orders=20, daily_loss="0.05", drawdown="0.2",
+        losses_in_a_row=5, emergency_loss="0.1", copy_stop="0.2",
+    )  # fmt: skip
+    BreakerTrip.objects.create(
+        portfolio=portfolio, kind="daily_loss", effect="reducing", resets="day", reason="5 % lost today",
+        world_at=WORLD_START, reset_at=utc_now(), reset_by="day roll", reset_reason="A new day",
+    )  # fmt: skip
     fill = Fill.objects.create(
         order=order,
         venue="paper",
@@ -221,6 +242,10 @@ def everything_make(*, owner: User) -> Portfolio:
     SliceEntry.objects.create(
         slice=part, kind="fill", quantity=fill.quantity, price=fill.price, fill=fill, world_at=WORLD_START
     )
+    ConflictApproval.objects.create(
+        portfolio=portfolio, underlying="BTC", kind="overlap", fingerprint="1", holders=[], previews={},
+        status="lapsed", lapses_at=utc_now(),
+    )  # fmt: skip
     ConflictOverride.objects.create(portfolio=portfolio, underlying="ETH", rule="first")
     ConflictRecord.objects.create(
         portfolio=portfolio,
