@@ -7,10 +7,12 @@ from decimal import Decimal as D
 
 import pytest
 
+from execution.domain.orders import market_limit
 from execution.models import PaperHolding, PaperOrder
 from execution.venues import venue_get
 from execution.venues.base import Accepted, CancelAnswer, OrderRequest, Refused, VenueStatus
 from execution.venues.paper import PaperVenue, paper_assumptions
+from markets.models import Instrument
 from tests.integration.money.desk import WORLD, Desk, desk_open
 from tests.replaying import StillClock
 
@@ -99,6 +101,18 @@ def test_a_stale_mark_fills_nothing(desk: Desk) -> None:
     assert desk.match() == []
     desk.mark("100000")
     assert desk.match() == [first]
+
+
+def test_a_market_order_pays_the_touch_and_never_the_far_end_of_a_broken_book(desk: Desk) -> None:
+    """EXE-4: its limit is 5 % away and only protects; beyond it nothing fills until the price is back."""
+    limit = market_limit(side="BUY", mark=D("100000"), instrument=Instrument.objects.get(pk="BTC").spec())
+    assert limit == D("105000")
+    first = send(desk, "BUY", "0.01", str(limit))
+    assert tick(desk, "106000") == []
+    assert tick(desk, "100000") == [first]
+    order = VENUE.order_fetch(client_order_id=first)
+    assert order is not None
+    assert [fill.price for fill in order.fills] == [D("100013")]
 
 
 def test_a_resting_order_fills_when_the_price_comes(desk: Desk) -> None:
