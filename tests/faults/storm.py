@@ -29,7 +29,7 @@ from tests.faults.books import books_are_clean
 from tests.faults.site import Progress, Site
 from tests.running import wait_until
 
-PAUSE_S: Final = (0.3, 3.5)
+PAUSE_S: Final = (0.3, 6.0)
 LOOK_AGAIN_AFTER: Final = 20  # kills, after which every stage must have worked again
 VALUED_EVERY_S: Final = 2.0  # what beat asks for; a gap beyond it is time without a watch
 RECOVERY_S: Final = 150.0
