@@ -7,7 +7,6 @@ more of them; under CI they are always the same.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -25,24 +24,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engine.domain.copy import copy_plan
-from engine.domain.copy_types import CopyInputs
-from engine.domain.plan_types import CopyPlan
 from execution.orders import order_cancel
 from markets.recordings import ALPHA_ARENA, HYPERLIQUID_WALLETS
 from tests.stateful.desk import START, Desk
-from tests.stateful.weather import Weather, WeatherVenue
-from tests.stateful.worlds import CODES, LIES, MadeUpWorld, Play, RecordedWorld, ScriptedSource
-from tests.unit.decide.walk import plan_checked
-from traders.reading import read_loop_close
+from tests.stateful.stage import SOURCE, VENUE
+from tests.stateful.weather import Weather
+from tests.stateful.worlds import CODES, LIES, MadeUpWorld, Play, RecordedWorld
 
 EXAMPLES = int(os.environ.get("STATEFUL_EXAMPLES", "200"))
 BATCHES = 4  # so that several test processes share them
 STEPS = 7
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
-
-SOURCE = ScriptedSource()
-VENUE = WeatherVenue()
 
 index = st.integers(0, 11)
 amounts = st.sampled_from(["0.00000001", "37.5", "1000", "25000"]).map(Decimal)
@@ -233,26 +225,6 @@ class PortfolioLife(RuleBasedStateMachine):
             self.desk.work(seconds=1)
 
 
-def plan_with_proof(*, inputs: CopyInputs) -> CopyPlan:
-    """Decide as ever, and check the plan against its own inputs where all of it has a price."""
-    plan = copy_plan(inputs=inputs)
-    if all(net.underlying in inputs.markets for net in plan.nets):
-        return plan_checked(inputs)
-    return plan
-
-
-@pytest.fixture
-def scripted(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the made-up traders, the weather and the proof of plans in their places."""
-    read_loop_close()
-    monkeypatch.setattr("traders.reading.source_make", _source_make)
-    monkeypatch.setattr("positions.services.venue_get", lambda **_: VENUE)
-    monkeypatch.setattr("execution.orders.venue_get", lambda **_: VENUE)
-    monkeypatch.setattr("engine.copy_cycle.copy_plan", plan_with_proof)
-    yield
-    read_loop_close()
-
-
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_random_lives_keep_every_promise(batch: int, scripted: None) -> None:
     """All invariants of docs/architecture.md over random sequences of everything (ALL-3, BEY-1, RSK-1)."""
@@ -268,9 +240,3 @@ def test_random_lives_keep_every_promise(batch: int, scripted: None) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-
-
-def _source_make(*, kind: Any) -> Any:
-    from traders.sources.replay import ReplaySource
-
-    return ReplaySource() if kind == "replay" else SOURCE

@@ -279,7 +279,8 @@ def _check_chase(given: CopyInputs, after: Mapping[str, Mapping[FollowId, Decima
             holding, market = given.holdings.get(code), given.markets[code]
             if holding is not None and (holding.slices.get(each.follow_id) or holding.opening):
                 continue
-            run = price_run(price=market.mark, entry=leg.entry_price, long=leg.quantity > 0)
+            price = market.mark / market.instrument.multiplier
+            run = price_run(price=price, entry=leg.entry_price, long=leg.quantity > 0)
             crumb = max(market.instrument.quantity_step, market.instrument.min_notional / market.mark)
             if run > given.max_chase:
                 assert abs(after.get(code, {}).get(each.follow_id, ZERO)) <= crumb
