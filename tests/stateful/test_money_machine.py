@@ -201,9 +201,22 @@ class MoneyLife(RuleBasedStateMachine):
             self._command("emergency_stop", twice, confirm=name, reason="a walk")
 
     @precondition(lambda self: self._trips())
+    @rule(even_open=st.booleans())
+    def resume(self, even_open: bool) -> None:
+        self._command("resume", False, reason="goes on", even_open=even_open)
+
+    @rule(switch=st.sampled_from(["dry_run", "approves_conflicts"]), on=st.booleans())
+    def switch(self, switch: str, on: bool) -> None:
+        self._command("mode", False, **{switch: on})
+
     @rule()
-    def resume(self) -> None:
-        self._command("resume", False, reason="goes on")
+    def drill(self) -> None:
+        """BEY-8: a drill measures and leaves no trace in the books."""
+        before = CapitalAccount.objects.filter(portfolio=self.desk.portfolio).values().get()
+        orders = Order.objects.count()
+        self._command("drill", False)
+        assert CapitalAccount.objects.filter(portfolio=self.desk.portfolio).values().get() == before
+        assert Order.objects.count() == orders
 
     @rule(weather=weathers)
     def commands_work(self, weather: Weather) -> None:
