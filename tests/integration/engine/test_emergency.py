@@ -27,6 +27,7 @@ from markets.models import Mark
 from markets.recordings import ALPHA_ARENA
 from positions.audit import books_audit
 from positions.models import Position, Valuation
+from positions.services import transfers_book
 from tests.integration.engine.test_races import Deciding, aside, at_once, deciding
 from tests.replaying import ReplayDriver
 
@@ -249,6 +250,32 @@ def test_a_bad_day_closes_everything_by_itself(arena: ReplayDriver, portfolio: P
     assert portfolio.status == "halted"
     assert portfolio.status_reason.endswith("lost today; at 10 % everything is closed")
     assert upkeep.portfolios_value(now=arena.wall_at) >= 1
+
+
+def test_two_evaluators_make_one_trip(arena: ReplayDriver, portfolio: Portfolio) -> None:
+    """RSK-2: a breaker trips once, whoever sees it first."""
+    Valuation.objects.filter(portfolio=portfolio).update(peak_unit_value=2)
+    done = at_once(
+        *[lambda: breakers_evaluate(portfolio_ids=[portfolio.pk], now=arena.wall_at) for _ in range(4)]
+    )
+    assert sorted(len(changed) for changed in done) == [0, 0, 0, 1]
+    assert BreakerTrip.objects.filter(portfolio=portfolio).count() == 1
+    assert Decision.objects.filter(portfolio=portfolio, kind="breaker").count() == 1
+
+
+def test_slices_that_net_to_nothing_are_settled(arena: ReplayDriver, portfolio: Portfolio) -> None:
+    """RSK-3, ADR 4: a flat position with two opposed slices is closed too, without an order."""
+    one, other = Follow.objects.filter(portfolio=portfolio).order_by("pk").values_list("pk", flat=True)
+    assert not held(portfolio).filter(underlying="DOGE").exists()
+    transfers_book(
+        portfolio=portfolio, instrument_code="DOGE", underlying="DOGE", pairs=[(one, other, D(100))],
+        mark=Mark.objects.get(instrument_id="DOGE").price, margin_rate=D(1), run=1, now=arena.wall_at,
+        world_at=arena.world_at,
+    )  # fmt: skip
+    stop(arena, portfolio)
+    let_fill(arena)
+    assert not held(portfolio).exists()
+    assert not Order.objects.filter(portfolio=portfolio, purpose="liquidation", underlying="DOGE").exists()
 
 
 def test_a_drill_changes_nothing_and_says_what_would_be_sent(
