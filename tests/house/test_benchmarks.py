@@ -15,7 +15,7 @@ def test_unknown_name_is_told_with_what_there_is(capsys: pytest.CaptureFixture[s
     assert bench.main(["cold_strat"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err.startswith("No figure is called cold_strat; there are: cold_start, ")
+    assert told.err.startswith("No figure is called cold_strat; there are: candidate_score, cold_start, ")
 
 
 @pytest.mark.parametrize(("holds", "code"), [(True, 0), (False, 1), (None, 0)])
