@@ -23,7 +23,7 @@ from decimal import Decimal
 from typing import Final
 
 from django.db import DatabaseError
-from django.db.models import Q
+from django.db.models import F, Q
 
 from accounts.models import Portfolio
 from core.decimals import ZERO, plain
@@ -40,6 +40,7 @@ VENUE: Final = "paper"
 OVERLAP: Final = timedelta(minutes=10)  # a fill may be told this long after it was made
 ENDED_LATELY: Final = timedelta(hours=1)
 DUE_AFTER: Final = timedelta(seconds=25)  # beat comes every 30 s
+AT_ONCE: Final = 200
 Outcome = VenueOrphan.Outcome
 
 
@@ -256,21 +257,30 @@ def _orphan_end(
     return (Outcome.CANCELLED if answer == CancelAnswer.CANCELLED else Outcome.ENDED), ""
 
 
-def portfolios_reconcile(*, now: datetime, everyone: bool = False) -> list[Reconciled]:
-    """Settle the portfolios that are due and have, or lately had, something open; return what was found.
+def portfolios_reconcile(*, now: datetime, begun_at: datetime | None = None) -> list[Reconciled]:
+    """Settle the portfolios that are due, longest first, some hundred at once; return what was found.
 
-    :param everyone: also those that had nothing open for long; for the start of a worker
+    Due is who has, or lately had, something open and was not settled for half a minute.
+
+    :param begun_at: due is instead everybody who was not settled since; for the start of a worker
     """
-    due = Q(cycle__reconciled_at__isnull=True) | Q(cycle__reconciled_at__lte=now - DUE_AFTER)
-    portfolios = Portfolio.objects.exclude(world="")
-    if not everyone:
+    due = Q(cycle__reconciled_at__isnull=True) | Q(cycle__reconciled_at__lte=begun_at or now - DUE_AFTER)
+    portfolios = Portfolio.objects.exclude(world="").filter(due)
+    if begun_at is None:
         lately = Q(status__in=Order.OPEN_STATUSES) | Q(finished_at__gte=now - ENDED_LATELY)
         portfolios = portfolios.filter(pk__in=Order.objects.filter(lately).values("portfolio_id"))
+    turn = portfolios.order_by(F("cycle__reconciled_at").asc(nulls_first=True), "pk")
     return [
         found
-        for portfolio_id in portfolios.filter(due).order_by("pk").values_list("pk", flat=True)
+        for portfolio_id in turn.values_list("pk", flat=True)[:AT_ONCE]
         if (found := _guarded(portfolio_id=portfolio_id, now=now)) is not None
     ]
+
+
+def recovery_go_on(*, begun_at: datetime, now: datetime) -> bool:
+    """Settle the next of those who were not settled since a worker started; True while there are more."""
+    found = portfolios_reconcile(now=now, begun_at=begun_at)
+    return len(found) == AT_ONCE and any(not one.error for one in found)
 
 
 def _guarded(*, portfolio_id: int, now: datetime) -> Reconciled | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -35,9 +36,12 @@ def command_later(command_id: UUID) -> None:
     _send("commands.run", str(command_id))
 
 
-def recover_later() -> None:
-    """Ask for every portfolio to be settled with its venue; a lost message costs half a minute."""
-    _send("upkeep.recover")
+def recover_later(*, begun_at: datetime) -> None:
+    """Ask for every portfolio to be settled with its venue that was not since ``begun_at``.
+
+    A lost message costs half a minute for those with something open.
+    """
+    _send("upkeep.recover", int(begun_at.timestamp()))
 
 
 def _send(task: str, *arguments: int | str) -> None:

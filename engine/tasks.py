@@ -7,6 +7,7 @@ A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``comman
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from django.conf import settings
 
 from core.clock import SYSTEM_CLOCK, utc_now
 from engine import approvals, commands, copy_cycle, emergency, order_life, recovery, syncing, upkeep
+from engine.sending import recover_later
 
 logger = logging.getLogger(__name__)
 SHARD_LIFETIME_S: Final = 2
@@ -88,9 +90,11 @@ def upkeep_reconcile() -> None:
 
 
 @shared_task(name="upkeep.recover")
-def upkeep_recover() -> None:
-    """Settle every portfolio with its venue; asked for whenever a worker starts."""
-    recovery.portfolios_reconcile(now=utc_now(), everyone=True)
+def upkeep_recover(begun_s: int) -> None:
+    """Settle every portfolio with its venue, some hundred at a time; asked for whenever a worker starts."""
+    begun_at = datetime.fromtimestamp(begun_s, tz=UTC)
+    if recovery.recovery_go_on(begun_at=begun_at, now=utc_now()):
+        recover_later(begun_at=begun_at)
 
 
 @shared_task(name="upkeep.fund")

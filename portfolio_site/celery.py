@@ -13,6 +13,7 @@ from celery import Celery, bootsteps
 from celery.signals import setup_logging, worker_process_init, worker_ready
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
+from core.clock import utc_now
 from engine.schedule import BEAT_SCHEDULE
 from engine.sending import recover_later
 from portfolio_site.probe import redis_probe
@@ -80,4 +81,4 @@ def pool_child_bind(**kwargs: Any) -> None:
 @worker_ready.connect
 def start_is_recovery(**kwargs: Any) -> None:
     """Have orders and venues compared before anything else: a start and a recovery are the same."""
-    recover_later()
+    recover_later(begun_at=utc_now())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal as D
 from io import StringIO
 from typing import Any
@@ -16,7 +15,7 @@ from accounts.models import Portfolio
 from core.errors import RetryLater
 from engine.gather import cycle_gather
 from engine.models import CycleState, Decision
-from engine.recovery import Reconciled, portfolio_reconcile, portfolios_reconcile
+from engine.recovery import Reconciled, portfolio_reconcile, portfolios_reconcile, recovery_go_on
 from execution import orders as execution
 from execution.models import Fill, Order, PaperHolding, PaperOrder, VenueOrphan
 from execution.orders import entries_bar, order_claim_submit, order_request, order_submit
@@ -226,7 +225,7 @@ def test_a_venue_that_is_away_changes_nothing(desk: Desk) -> None:
 def test_who_is_due(desk: Desk) -> None:
     """EXE-6: half a minute apart, while something is or lately was open; at a start everybody."""
     assert portfolios_reconcile(now=desk.now) == []
-    assert portfolios_reconcile(now=desk.now, everyone=True) == [Reconciled(portfolio_id=desk.pk)]
+    assert portfolios_reconcile(now=desk.now, begun_at=desk.now) == [Reconciled(portfolio_id=desk.pk)]
     order = sent(desk)
     assert portfolios_reconcile(now=desk.later(24)) == []
     assert len(portfolios_reconcile(now=desk.later(1))) == 1
@@ -303,5 +302,21 @@ def test_a_fault_of_one_portfolio_is_its_own(desk: Desk, monkeypatch: pytest.Mon
         return real(self, account=account)
 
     monkeypatch.setattr(PaperVenue, "orders_open", deaf)
-    found = portfolios_reconcile(now=desk.now + timedelta(minutes=1), everyone=True)
+    found = portfolios_reconcile(now=desk.now, begun_at=desk.now)
     assert [(one.portfolio_id, one.error) for one in found] == [(desk.pk, "no answer"), (other.pk, "")]
+
+
+def test_a_start_settles_everybody_in_turns(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXE-6: some hundred at once, none twice, and not for ever where the venue is away."""
+    others = [desk_open(policy="perp", name=f"Other {n}") for n in range(2)]
+    for other in others:
+        CycleState.objects.create(portfolio=other.portfolio)
+    monkeypatch.setattr("engine.recovery.AT_ONCE", 2)
+    begun_at = desk.now
+    assert recovery_go_on(begun_at=begun_at, now=desk.later())
+    assert CycleState.objects.filter(reconciled_at=desk.now).count() == 2
+    assert not recovery_go_on(begun_at=begun_at, now=desk.later())
+    assert CycleState.objects.filter(reconciled_at__isnull=True).count() == 0
+    assert CycleState.objects.filter(reconciled_at=desk.now).count() == 1, "none twice"
+    fault_tell(operation="fetch", kind="unavailable", times=2)
+    assert not recovery_go_on(begun_at=desk.now, now=desk.now), "both were away: beat comes round later"
