@@ -18,6 +18,9 @@ from allocation.models import CapitalAccount, Follow, LedgerEntry
 from core.types import ConflictRule, Policy
 from engine import publishing, sending
 from engine.copy_cycle import world_is_flat
+from engine.domain.copy import copy_plan
+from engine.domain.copy_types import CopyInputs, LegMemory
+from engine.domain.plan_types import CopyPlan
 from engine.models import Decision
 from execution.models import Fill, Order
 from markets.recordings import ALPHA_ARENA, HYPERLIQUID_WALLETS
@@ -82,6 +85,39 @@ def seconds_until_flat(driver: ReplayDriver, *, at_most_s: int = 180) -> float:
     return (driver.wall_at - began_at).total_seconds()
 
 
+class Coverage:
+    """Stands before the deciding code, and notes every change of a trader that was not adopted yet."""
+
+    def __init__(self) -> None:
+        self.changes: set[tuple[int, str, Decimal]] = set()
+
+    def __call__(self, *, inputs: CopyInputs) -> CopyPlan:
+        plan = copy_plan(inputs=inputs)
+        told = {(follow_id, d.underlying) for d in plan.decisions for follow_id in d.follow_ids}
+        for target in plan.targets:
+            follow = next((f for f in inputs.follows if f.follow_id == target.follow_id), None)
+            if follow is None or target.trader_quantity is None:
+                continue
+            known = follow.memory.get(target.underlying, LegMemory()).trader_quantity
+            if target.trader_quantity != known:
+                assert (follow.follow_id, target.underlying) in told, target
+                self.changes.add((follow.follow_id, target.underlying, target.trader_quantity))
+        return plan
+
+    def kept(self) -> None:
+        """Find every change in the database, by trader and instrument."""
+        links = Decision.follows.through.objects.exclude(decision__underlying="")
+        stored = set(links.values_list("follow_id", "decision__underlying"))
+        assert {(follow_id, underlying) for follow_id, underlying, _ in self.changes} <= stored
+
+
+@pytest.fixture
+def coverage(monkeypatch: pytest.MonkeyPatch) -> Coverage:
+    proof = Coverage()
+    monkeypatch.setattr("engine.copy_cycle.copy_plan", proof)
+    return proof
+
+
 @pytest.fixture
 def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send no message: the driver itself does what workers and pages would be asked to do."""
@@ -91,9 +127,9 @@ def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("world", SETS)
 def test_the_books_are_exact_after_a_whole_recording(
-    world: str, transactional_db: None, nobody_listens: None, alice: Any
+    world: str, transactional_db: None, nobody_listens: None, coverage: Coverage, alice: Any
 ) -> None:
-    """ALL-3, ALL-5, CON-3, EXE-7, OPS-2, BEY-1. Committed step by step, as it happens in service."""
+    """ALL-3, ALL-5, CON-3, EXE-7, OPS-2, BEY-1, BEY-3. Committed step by step, as it happens in service."""
     driver = ReplayDriver(world).start()
     portfolios = portfolios_open(driver, alice)
     moved = replay_to_the_end(driver)
@@ -104,6 +140,8 @@ def test_the_books_are_exact_after_a_whole_recording(
     assert driver.audit() == []
     assert seconds <= 70  # within the minute that an entry lives, and the cycle that follows it
     assert moved >= 100
+    assert len(coverage.changes) >= 500
+    coverage.kept()
     for portfolio in portfolios:
         everything_is_closed_and_paid(portfolio)
     assert TraderSnapshot.objects.values("trader").distinct().count() == len(SETS[world])
