@@ -298,6 +298,7 @@ def _conflict(
         "after": str(after),
         "after_notional": place["notional"],
         "mark_price": place["mark_price"],
+        "approval": None,
         "capped_reason": "capped at 25% of equity" if number == 2 else "",
         "at": iso(NOW - timedelta(minutes=number)),
         "world_at": iso(WORLD_NOW - timedelta(hours=number)),
