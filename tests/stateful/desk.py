@@ -249,7 +249,7 @@ class Desk:
         """End of the sequence: in clear weather everything comes to an end, and the books are exact."""
         self.venue.weather = Weather.CLEAR
         if self.open_orders:
-            self.work(seconds=15)
+            self.work(seconds=75)  # a lost entry is held until its time would be over at the venue
         self.ask_all()
         self.settle()
         self.keep()
