@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal as D
@@ -103,6 +104,12 @@ def test_a_grant_is_held_used_and_given_back(desk: Desk, alice: User, processes:
     with pytest.raises(Conflict, match="cancel the order"):
         client.release(desk.pk, grant.reservation.id)
     assert books_audit() == []
+    with urllib.request.urlopen(f"{base}/metrics", timeout=10) as scraped:  # noqa: S310 - our own
+        series = scraped.read().decode()
+    assert 'portfolio_capital_requests_total{priority="medium",strategy="momentum"} 1.0' in series
+    assert 'portfolio_capital_allocations_total{strategy="outside"} 2.0' in series
+    assert 'portfolio_capital_releases_total{strategy="outside"} 2.0' in series
+    assert f'portfolio_available_capital{{portfolio="{desk.pk}"}} 8500.0' in series
 
 
 @slow
