@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -17,11 +18,15 @@ from engine.selectors import portfolio_view
 @never_cache
 @require_safe
 def conflicts_page(request: SignedInRequest, portfolio: Portfolio, underlying: str = "") -> HttpResponse:
-    """The queue, and one instrument's conflict: the one asked for, else the most pressing."""
+    """The queue, and one instrument's conflict; with none named, go to the most pressing.
+
+    The address names it, so that the page never turns to another one under somebody's hand.
+    """
     queue = queue_read(portfolio=portfolio)
-    chosen = underlying or queue.first
+    if not underlying and queue.first:
+        return redirect("dashboard:conflict", portfolio.pk, queue.first)
     try:
-        story = conflict_read(portfolio=portfolio, underlying=chosen) if chosen else None
+        story = conflict_read(portfolio=portfolio, underlying=underlying) if underlying else None
     except NotFound as error:
         raise Http404(error.message) from None
     return page_render(

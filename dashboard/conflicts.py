@@ -19,7 +19,7 @@ from positions.domain.conflicts import Resolution, Wish, conflicts_resolve
 from positions.models import ConflictApproval, ConflictRecord, Position
 
 SETTLED_SHOWN: Final = 10
-HISTORY_SHOWN: Final = 30
+HISTORY_SHOWN: Final = 20
 RULE_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "combine": ("Combine", "Nets every trader's wish."),
     "largest": ("Largest", "Only the largest wish counts."),
@@ -264,13 +264,14 @@ def _counts(resolution: Resolution, holder: Holder) -> bool:
 def _history(records: Sequence[ConflictRecord], approvals: Sequence[ConflictApproval]) -> tuple[Event, ...]:
     """Return what happened about this instrument, newest first."""
     events: list[Event] = []
+    begun = {record.at for record in records}  # where the next begins at once, that says enough
     for record in records:
         capped = f"Limit: {record.capped_reason}" if record.capped_reason else ""
         title = RULE_TEXTS[record.rule][0]
         before = stance(record.before_quantity, record.mark_price).lower()
         after = stance(record.after_quantity, record.mark_price).lower()
         events.append(Event(record.at, f"{title}: {before} to {after}", capped))
-        if record.ended_at is not None:
+        if record.ended_at is not None and record.ended_at not in begun:
             events.append(Event(record.ended_at, "Over: the wishes changed, or only one is left"))
     for approval in approvals:
         events.append(Event(approval.asked_at, "Approval asked for"))

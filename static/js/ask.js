@@ -27,6 +27,7 @@ function openPlain({ ask: kind, data, title, text, button, tone, reason, phrase,
   setHidden(slots.text, !text);
   slots.reason.required = reason === "required";
   slots.reason.disabled = !reason;
+  (phrase ? slots.phrase : slots.reason).autofocus = true;
   setHidden(slots.flagField, !flag);
   setText(slots.flagLabel, flagLabel ?? "");
   setHidden(slots.phraseField, !phrase);

@@ -8,11 +8,18 @@ document.addEventListener("click", (event) => {
   const opener = at("[data-open]");
   if (opener) document.getElementById(opener.dataset.open)?.showModal();
   const control = at("[data-ask]");
-  if (control) import("./ask.js").then(({ ask }) => ask(control));
+  if (control) asking().then(({ ask }) => ask(control), unloaded);
   if (at("[data-close]") || event.target.matches("dialog")) at("dialog")?.close();
   const choice = at(".seg > button");
   if (choice) for (const button of choice.parentElement.children) button.setAttribute("aria-pressed", String(button === choice));
 });
+
+// The dialogs' code is fetched when the page has long been drawn, so that a stop can be asked for on a line that fails later.
+const asking = () => import("./ask.js");
+if (document.querySelector("[data-ask]")) setTimeout(() => asking().catch(() => {}), 3_000); // a press tries again, and says so
+function unloaded() {
+  document.getElementById("toasts").textContent = "This dialog did not load: the network seems to be away. Press again.";
+}
 
 // The server reads this cookie, so the next page is painted in the right theme from the start.
 function toggleTheme() {

@@ -130,7 +130,9 @@ def test_a_waiting_conflict_shows_its_previews(
     assert story.limited
     assert (story.cards[0].change, story.cards[0].value) == (D("6.5"), D(1300))
     assert story.cards[0].capped == "5 % of equity ($500.00)"
-    shown = client_of(alice).get(reverse("dashboard:conflicts", args=[desk.pk])).content.decode()
+    first = client_of(alice).get(reverse("dashboard:conflicts", args=[desk.pk]))
+    assert first.url == reverse("dashboard:conflict", args=[desk.pk, "SOL"])
+    shown = client_of(alice).get(first.url).content.decode()
     assert "Waiting for you" in shown
     assert '<span class="vh">waiting for you: </span>1</span>' in shown
     for words in [
