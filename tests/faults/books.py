@@ -8,13 +8,16 @@ from tests.running import wait_until
 SETTLE_S = 100.0  # an order of which the venue knows nothing is held until its 60 s and 10 more are over
 # Orders of one underlying never overlap: the second would double the first. Events are numbered under a lock
 # of the portfolio's capital, so their numbers tell what came first; the times are when a task began. An order
-# ends with the first end it did not come back from.
+# ends with the first end it did not come back from; a fill told late, after the end, is no coming back.
 _DOUBLED = """
 WITH life AS (
     SELECT o.id, o.portfolio_id, o.underlying, min(event.id) AS begun,
            min(event.id) FILTER (WHERE event.to_status = ANY(%(ended)s) AND event.id > (
                SELECT max(alive.id) FROM execution_orderevent AS alive
-               WHERE alive.order_id = o.id AND alive.to_status <> ALL(%(ended)s))) AS over
+               WHERE alive.order_id = o.id AND alive.to_status <> ALL(%(ended)s) AND NOT EXISTS (
+                   SELECT FROM execution_orderevent AS at_once WHERE at_once.order_id = o.id
+                   AND at_once.id > alive.id AND at_once.at = alive.at
+                   AND at_once.to_status = ANY(%(ended)s)))) AS over
     FROM execution_order AS o JOIN execution_orderevent AS event ON event.order_id = o.id
     GROUP BY o.id
 )
