@@ -12,8 +12,11 @@ from allocation.models import CapitalAccount, Follow
 from core.errors import InputError
 from engine import upkeep
 from engine.act import Acted
+from engine.commands import command_accept, command_run, commands_due
 from engine.copy_cycle import cycle_run, cycles_due, world_is_flat
 from engine.follows import follow_pause, follow_remove, follow_resume, follow_start, follows_arrange
+from engine.handlers.base import PATIENCE
+from engine.models import Command
 from engine.order_life import orders_ask, orders_work
 from engine.portfolios import (
     cash_deposit,
@@ -25,6 +28,7 @@ from engine.portfolios import (
 from engine.syncing import shard_sync
 from execution.models import Fill as BookedFill
 from execution.models import Order, PaperFill
+from markets.models import Mark
 from positions.models import Position
 from positions.valuation import portfolio_equity, portfolio_withdrawable
 from tests.replaying import StillClock
@@ -61,6 +65,17 @@ class Desk:
         return list(
             Order.objects.filter(portfolio=self.portfolio, status__in=Order.OPEN_STATUSES).order_by("pk")
         )
+
+    @property
+    def positions(self) -> list[Position]:
+        """Open positions, oldest first."""
+        held = Position.objects.filter(portfolio=self.portfolio).exclude(status=Position.Status.CLOSED)
+        return list(held.order_by("pk"))
+
+    def market(self, code: str) -> tuple[Any, Decimal] | None:
+        """Return an instrument's rules and its mark, None where it has none here."""
+        mark = Mark.objects.filter(world_id=self.portfolio.world, instrument_id=code).first()
+        return (mark.instrument.spec(), mark.price) if mark else None
 
     @property
     def anything_open(self) -> bool:
@@ -136,6 +151,33 @@ class Desk:
         portfolio_settings_save(portfolio=self.portfolio, now=self.play.now, **fields)
         self.portfolio.refresh_from_db()
 
+    def ask(self, kind: str, **data: Any) -> None:
+        """Ask for something to be done; what makes no sense is refused and changes no money."""
+        self._keys += 1
+        request = {
+            "portfolio": self.portfolio,
+            "kind": kind,
+            "data": data,
+            "key": f"wish {self._keys}",
+            "asked_by": self.portfolio.owner,
+            "via": "page",
+            "now": self.play.now,
+        }
+        before = CapitalAccount.objects.filter(portfolio=self.portfolio).values().get()
+        try:
+            command = command_accept(**request)
+        except InputError:
+            assert CapitalAccount.objects.filter(portfolio=self.portfolio).values().get() == before
+            return
+        assert command_accept(**request).pk == command.pk
+        self.commands_work()
+
+    def commands_work(self) -> None:
+        """Carry out what was asked for, or go on with it."""
+        for command_id in commands_due(now=self.play.now):
+            command_run(command_id=command_id, now=self.play.now)
+        self.portfolio.refresh_from_db()
+
     def _request(self, amount: Decimal) -> dict[str, Any]:
         self._keys += 1
         return {
@@ -187,6 +229,7 @@ class Desk:
         """Let time pass and do what orders need."""
         self.play.pass_time(seconds=seconds, marks=marks)
         orders_work(now=self.play.now)
+        self.commands_work()
 
     def keep(self) -> None:
         """Value, liquidate, fund, sweep."""
@@ -250,11 +293,15 @@ class Desk:
         self.venue.weather = Weather.CLEAR
         if self.open_orders:
             self.work(seconds=75)  # a lost entry is held until its time would be over at the venue
+        self.play.pass_time(seconds=PATIENCE.total_seconds())
+        self.commands_work()
         self.ask_all()
         self.settle()
         self.keep()
         self.check()
         assert self._untold_orders() == {}
         assert not Order.objects.filter(portfolio=self.portfolio, status=Order.Status.UNKNOWN).exists()
+        assert set(Command.objects.values_list("status", flat=True)) <= {"done", "refused", "failed"}
+        assert not Command.objects.filter(answer__contains="The fault is ours").exists()
         overdue = Order.objects.filter(status__in=Order.OPEN_STATUSES, expires_at__lt=self.play.now)
         assert not overdue.exists()

@@ -140,6 +140,54 @@ class PortfolioLife(RuleBasedStateMachine):
         self.desk.settings(**fields)
         self._go_on(pace)
 
+    # ---------------------------------------------------------------- the owner's own orders
+    @precondition(lambda self: self.desk.positions)
+    @rule(
+        which=index,
+        percent=st.sampled_from(["100", "100", "50", "12.5", "0.01"]),
+        market=st.booleans(),
+        weather=weathers,
+        pace=paces,
+    )
+    def close(self, which: int, percent: str, market: bool, weather: Weather, pace: str) -> None:
+        """EXE-8, EXT-1: the owner closes a part of a position, or all of it."""
+        VENUE.weather = weather
+        position = self.desk.positions[which % len(self.desk.positions)]
+        self.desk.ask("close", position_id=position.pk, percent=percent, market=market)
+        self._go_on(pace)
+
+    @rule(
+        code=st.sampled_from(CODES),
+        side=st.sampled_from(["BUY", "BUY", "SELL"]),
+        part=factors,
+        away=st.sampled_from(["0.97", "0.999", "1", "1.001", "1.03"]).map(Decimal),
+        weather=weathers,
+        pace=paces,
+    )
+    def enter(self, code: str, side: str, part: Decimal, away: Decimal, weather: Weather, pace: str) -> None:
+        """VIEW-3: the owner places an entry, of about ``part`` × 5 % of 10,000."""
+        VENUE.weather = weather
+        market = self.desk.market(code)
+        if market is not None:
+            spec, mark = market
+            data = {
+                "instrument": code,
+                "side": side,
+                "quantity": str(spec.quantity(part * 500 / mark) or spec.quantity_step),
+                "limit_price": str(spec.price(mark * away, up=False)),
+            }
+            self.desk.ask("entry", **data)
+        self._go_on(pace)
+
+    @precondition(lambda self: self.desk.open_orders)
+    @rule(which=index, weather=weathers, pace=paces)
+    def cancel(self, which: int, weather: Weather, pace: str) -> None:
+        """VIEW-3: the owner calls an order back."""
+        VENUE.weather = weather
+        orders = self.desk.open_orders
+        self.desk.ask("cancel", order_id=orders[which % len(orders)].pk)
+        self._go_on(pace)
+
     # ---------------------------------------------------------------- traders and prices
     @rule(which=index, moved=moves, hours=st.sampled_from([0.5, 6, 30]), weather=weathers, pace=paces)
     def trade(self, which: int, moved: Any, hours: float, weather: Weather, pace: str) -> None:
