@@ -15,8 +15,8 @@ def scripted(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put the made-up traders, the weather and the proof of plans in their places."""
     read_loop_close()
     monkeypatch.setattr("traders.reading.source_make", source_make)
-    monkeypatch.setattr("positions.services.venue_get", lambda *, name: VENUE)
-    monkeypatch.setattr("execution.orders.venue_get", lambda *, name: VENUE)
+    monkeypatch.setattr("positions.services.venue_get", lambda **_: VENUE)
+    monkeypatch.setattr("execution.orders.venue_get", lambda **_: VENUE)
     monkeypatch.setattr("engine.copy_cycle.copy_plan", plan_with_proof)
     yield
     read_loop_close()

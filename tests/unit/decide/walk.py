@@ -276,7 +276,9 @@ def _check_chase(given: CopyInputs, after: Mapping[str, Mapping[FollowId, Decima
     """EXE-4: nothing is opened for a trader past whose entry the price has run more than 2 %."""
     for each in given.follows:
         for code, leg in (each.book.legs if each.book else {}).items():
-            holding, market = given.holdings.get(code), given.markets[code]
+            holding, market = given.holdings.get(code), given.markets.get(code)
+            if market is None:
+                continue  # the venue does not trade it
             if holding is not None and (holding.slices.get(each.follow_id) or holding.opening):
                 continue
             price = market.mark / market.instrument.multiplier
