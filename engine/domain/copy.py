@@ -1,6 +1,6 @@
 """The copy decision, from what was gathered to what is to be done; pure, so a backtest runs the same.
 
-    scene ──► conflicts ──► approvals ──► limits ──► placement ──► rank, funding ──► slices, decisions
+    scene ──► conflicts ──► approvals ──► limits ──► placement ──► rank, room, funding ──► slices, decisions
 
 Each stage is a file of its own; this one strings them together. Same inputs, same plan: the order
 in which follows, holdings and markets are given makes no difference.
@@ -20,6 +20,7 @@ from engine.domain.outcomes import Case
 from engine.domain.placement import Cause, Placement, Verdict, placement_decide
 from engine.domain.plan_types import CopyPlan
 from engine.domain.ranking import entries_rank
+from engine.domain.room import room_beside
 from engine.domain.scoring import CandidateScore
 from engine.domain.settle import net_settle
 from positions.domain.conflicts import Wish, conflicts_resolve
@@ -47,6 +48,7 @@ def copy_plan(*, inputs: CopyInputs) -> CopyPlan:
         placements=wanted,
         scores=ranks,
         turns=_turns(inputs),
+        room=room_beside(inputs=inputs),
         markets=inputs.markets,
         free_capital=inputs.free_capital,
         margin_rate=inputs.margin_rate,

@@ -1,7 +1,8 @@
-"""Fourth stage: which entries go now, the best ranked first: at most five at once, as far as capital reaches.
+"""Fourth stage: which entries go now, the best ranked first: at most five at once, as far as there is room
+beside what is held (``engine.domain.room``) and as far as capital reaches.
 
 The reservation has the last word when an order is made; this keeps a plan from asking for more than
-there is, and cuts the entry that only partly fits. Exits need no capital and no turn.
+there is, and cuts the entry that only partly fits. Exits need no capital, no room and no turn.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
+from allocation.domain.limits import Capped, Denied
 from core.decimals import ZERO
 from engine.domain.copy_types import Market
 from engine.domain.placement import Placement, Verdict, limit_price, sendable
+from engine.domain.room import Room
 from engine.domain.scoring import CandidateScore, rank_key
 from execution.domain.orders import capital_needed
 
@@ -24,13 +27,14 @@ def entries_fund(
     scores: Mapping[str, CandidateScore],
     markets: Mapping[str, Market],
     turns: int,
+    room: Room,
     free_capital: Decimal,
     margin_rate: Decimal,
     fee_rate: Decimal,
 ) -> dict[str, Placement]:
-    """Cut entries to what is free, in rank order; those beyond ``turns`` are queued.
+    """Cut entries to room and capital, in rank order; those beyond ``turns`` are queued.
 
-    Σ needed never exceeds what is free.
+    Σ needed never exceeds what is free, and what is held and ordered never exceeds a limit by an entry.
 
     :param scores: of every entry; ties go to the larger notional, then by name
     :param turns: how many more entries may be placed at once
@@ -49,10 +53,30 @@ def entries_fund(
         if turns <= 0:
             funded[underlying] = replace(placements[underlying], verdict=Verdict.QUEUED, quantity=ZERO)
             continue
-        funded[underlying] = _fund(placements[underlying], markets[underlying], left, margin_rate, fee_rate)
+        market = markets[underlying]
+        fitting = _fit(
+            placements[underlying],
+            market,
+            room.left_for(underlying=underlying, quantity=placements[underlying].quantity, market=market),
+        )
+        funded[underlying] = (
+            _fund(fitting, market, left, margin_rate, fee_rate) if fitting.enters else fitting
+        )
+        room.take(underlying=underlying, quantity=funded[underlying].quantity, market=market)
         left -= funded[underlying].capital_needed
         turns -= funded[underlying].enters
     return funded
+
+
+def _fit(placement: Placement, market: Market, bound: Capped | Denied | None) -> Placement:
+    """Cut one entry to what a limit leaves; below the venue's minimum it waits."""
+    if bound is None or placement.purpose is None:
+        return placement
+    size = market.instrument.quantity(abs(bound.to) / market.mark)
+    quantity = size.copy_sign(placement.quantity)
+    if size == 0 or not sendable(quantity=quantity, purpose=placement.purpose, market=market):
+        return replace(placement, verdict=Verdict.UNFUNDED, quantity=ZERO, bound=bound)
+    return replace(placement, quantity=quantity, bound=bound)
 
 
 def _fund(

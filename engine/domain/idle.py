@@ -171,7 +171,9 @@ def _unsent(placement: Placement, net: Net, mark: Decimal) -> list[tuple[str, De
     missing = abs(placement.wanted - placement.quantity) * mark
     if placement.verdict is Verdict.QUEUED:
         return [(Beyond.TURN, missing, "As many entries as may work at once do, which")]
-    if placement.cut_by_capital:
+    if placement.bound is not None:
+        return [(placement.bound.limit.value, missing, _sentence(placement.bound.why))]
+    if placement.cut_short:
         return [(Beyond.CAPITAL, missing, "Too little free capital")]
     more = (abs(net.target) - abs(net.holding.quantity)) * mark
     if placement.verdict is Verdict.SMALL and more > 0:

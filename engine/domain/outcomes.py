@@ -122,9 +122,12 @@ NO_SHORTS: Final = Outcome(_K.REFUSED, "No short of {}", lambda legs, c: reasons
 CAPPED: Final = Outcome(
     _K.CAPPED, "Capped {}", lambda legs, c: reasons.capped(legs, c.net, reason_of(answer=c.net.answer))
 )
-CUT: Final = Outcome(_K.CAPPED, "Capped {}", lambda legs, c: reasons.capital_cut(legs, c.net, c.placement))
+CUT: Final = Outcome(_K.CAPPED, "Capped {}", lambda legs, c: reasons.cut_short(legs, c.net, c.placement))
 UNFUNDED: Final = Outcome(
-    _K.DELAYED, "Waiting for capital for {}", lambda legs, c: reasons.capital_cut(legs, c.net, c.placement)
+    _K.DELAYED, "Waiting for capital for {}", lambda legs, c: reasons.cut_short(legs, c.net, c.placement)
+)
+ROOM: Final = Outcome(
+    _K.DELAYED, "Waiting for room for {}", lambda legs, c: reasons.cut_short(legs, c.net, c.placement)
 )
 QUEUED: Final = Outcome(_K.DELAYED, "Waiting its turn: {}", _queued)
 BARRED: Final = Outcome(_K.REFUSED, "Refused {}", _barred)
@@ -205,14 +208,15 @@ def _after_placing(leg: Leg, case: Case) -> Outcome:
     """Outcomes of a change on its way: what the placement, the limits and the rule made of it."""
     placement, net = case.placement, case.net
     if placement.verdict in _BY_VERDICT and (net.moves(leg) or placement.verdict is Verdict.CANCEL):
-        return _BY_VERDICT[placement.verdict]
+        no_room = placement.verdict is Verdict.UNFUNDED and placement.bound is not None
+        return ROOM if no_room else _BY_VERDICT[placement.verdict]
     if placement.flips:
         return FLIPPING
     if leg.state is FollowState.LEAVING:
         return LEAVING
     if leg.state is FollowState.STOPPED:
         return STOPPED
-    if placement.cut_by_capital:
+    if placement.cut_short:
         return CUT
     if isinstance(net.answer, Capped) and leg.wish:
         return CAPPED

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Final
 
 from allocation.domain.drift import target_drift
+from allocation.domain.limits import Capped, Denied
 from core.decimals import BPS, ONE, ZERO
 from core.instruments import Instrument
 from engine.domain.copy_types import Market, WorkingOrder
@@ -46,7 +47,7 @@ class Verdict(StrEnum):
     SMALL = "small"  # below what the venue takes
     WITHIN = "within"  # within the drift threshold
     RECOMMEND = "recommend"  # beyond it, and the portfolio does not rebalance by itself
-    UNFUNDED = "unfunded"  # no free capital for it
+    UNFUNDED = "unfunded"  # no free capital for it, or no room beside what is held
     QUEUED = "queued"  # as many entries as may work at once do; it goes when one of them ends
     UNPRICED = "unpriced"  # the venue does not trade it or has no price
 
@@ -56,7 +57,8 @@ class Placement:
     """The verdict on one underlying.
 
     :param quantity: signed order quantity; 0 unless placed
-    :param wanted: signed order quantity before capital was looked at
+    :param wanted: signed order quantity before room and capital were looked at
+    :param bound: the limit that left too little room beside what is held now; None where none did
     :param flips: the close of a position whose target lies on the other side
     :param capital_needed: what the order needs of free capital, rounded up
     :param cancels: the working orders to cancel
@@ -70,6 +72,7 @@ class Placement:
     flips: bool = False
     capital_needed: Decimal = ZERO
     cancels: tuple[WorkingOrder, ...] = ()
+    bound: Capped | Denied | None = None
 
     @property
     def enters(self) -> bool:
@@ -77,8 +80,8 @@ class Placement:
         return self.quantity != 0 and self.purpose is not None and not self.purpose.reduces
 
     @property
-    def cut_by_capital(self) -> bool:
-        """Tell whether free capital let less through than was wanted."""
+    def cut_short(self) -> bool:
+        """Tell whether free capital or the room that is left let less through than was wanted."""
         return self.quantity != self.wanted
 
 

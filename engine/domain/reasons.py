@@ -100,16 +100,16 @@ def capped(legs: Sequence[Leg], net: Net, why: str) -> str:
     return f"Capped at {why}: {names(legs)} wanted {dollars(abs(net.wanted))}."
 
 
-def capital_cut(legs: Sequence[Leg], net: Net, placement: Placement) -> str:
-    """Say that free capital lets only part of an entry through, or nothing."""
+def cut_short(legs: Sequence[Leg], net: Net, placement: Placement) -> str:
+    """Say that free capital, or the room beside what is held, lets an entry through in part or not at all."""
     mark = net.market.mark if net.market else ZERO
     wanted = dollars(abs(placement.wanted) * mark)
+    by = f"{placement.bound.why}, beside what is held" if placement.bound else "free capital"
     if placement.quantity == 0:
-        return f"Waiting for free capital: {names(legs)} wants {wanted} more of {net.underlying}."
+        waits = f"room under {by}" if placement.bound else by
+        return f"Waiting for {waits}: {names(legs)} wants {wanted} more of {net.underlying}."
     sent = dollars(abs(placement.quantity) * mark)
-    return (
-        f"Capped at {sent} by free capital: {names(legs)} wanted {wanted}; the rest follows when it is there."
-    )
+    return f"Capped at {sent} by {by}: {names(legs)} wanted {wanted}; the rest follows when it is there."
 
 
 def queued(legs: Sequence[Leg], net: Net, placement: Placement, rank: CandidateScore | None) -> str:

@@ -74,7 +74,7 @@ def _movement(net: Net, placement: Placement) -> tuple[tuple[Transfer, ...], tup
     """Return the internal transfers, and the slices of the order where one is placed."""
     if placement.verdict is Verdict.PLACE:
         deltas = _deltas(net, net.targets)
-        if not placement.flips and not placement.cut_by_capital and net.crossable:
+        if not placement.flips and not placement.cut_short and net.crossable:
             deltas = _deltas(net, _leftover_kept(net, placement.quantity))
         transfers, rest = slices_cross(deltas=deltas)
         held = slices_after(slices=_held(net), transfers=transfers)
@@ -170,5 +170,5 @@ def _sent_toward(leg: Leg, net: Net, placement: Placement, after: Decimal) -> De
         return after
     if net.barred_leg(leg):
         return net.goals[leg.follow_id]
-    waits = placement.verdict in _UNDER_WAY or placement.flips or placement.cut_by_capital
+    waits = placement.verdict in _UNDER_WAY or placement.flips or placement.cut_short
     return to_step(net.targets[leg.follow_id], QUANTITY_STEP) if waits else after

@@ -333,11 +333,17 @@ def test_another_leg_of_the_trader_moves_the_scale() -> None:
     assert keeper.slices["ETH"] == {1: D("6.6666")}
     opened = inputs(follow(1, book(1000, {"ETH": 1, "SOL": 15}), basis_id=2))
     plan = copy_plan(inputs=keeper.filled_in(opened))
-    assert orders(plan) == [
-        ("SELL", "ETH", D("3.3332"), Purpose.REDUCE),
-        ("BUY", "SOL", D("50"), Purpose.ENTRY),
-    ]
+    assert orders(plan) == [("SELL", "ETH", D("3.3332"), Purpose.REDUCE)]
+    waits = next(decision for decision in plan.decisions if decision.underlying == "SOL")
+    assert (waits.kind, waits.text) == (DecisionKind.DELAYED, "Waiting for room for SOL: A")
+    assert waits.reason == (
+        "Waiting for room under 200 % gross exposure ($20,000.00), beside what is held: "
+        "A wants $10,000.00 more of SOL."
+    )
     assert plan.decided_bases == {1: 2}
+    keeper.carry_out(plan)
+    plan = copy_plan(inputs=keeper.filled_in(opened))
+    assert orders(plan) == [("BUY", "SOL", D("50"), Purpose.ENTRY)]
     keeper.carry_out(plan)
     assert orders(copy_plan(inputs=keeper.filled_in(opened))) == []
 

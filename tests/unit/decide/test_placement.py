@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from core.instruments import Instrument
-from core.types import OrderSide
+from core.types import OrderSide, Policy
 from engine.domain.copy_types import Market, WorkingOrder
 from engine.domain.funding import entries_fund
 from engine.domain.placement import Cause, Placement, Verdict, limit_price, placement_decide
 from engine.domain.plan_types import Purpose
+from engine.domain.room import Room
 from engine.domain.scoring import CandidateScore, Priority
+from tests.unit.decide.scenario import WIDE
 
 D = Decimal
 ETH = Market(Instrument("ETH", "ETH", D(1), D("0.01"), price_places=2), mark=D(3000))
@@ -211,6 +213,11 @@ def scored(score: str) -> CandidateScore:
     return CandidateScore(D(score), Priority.MEDIUM, {}, "as told")
 
 
+def plenty() -> Room:
+    """Room for anything."""
+    return Room(limits=WIDE, equity=D(1000000), policy=Policy.PERP)
+
+
 def fund(
     free: str,
     *,
@@ -224,6 +231,7 @@ def fund(
         scores={name: scored((scores or {}).get(name, "0.5")) for name in placements},
         markets=dict.fromkeys(placements, ETH),
         turns=turns,
+        room=plenty(),
         free_capital=D(free),
         margin_rate=D(rate),
         fee_rate=D("0.0005"),
@@ -235,7 +243,7 @@ def test_the_better_ranked_entry_is_funded_first() -> None:
     scores = {"GOOD": "0.61", "LARGE": "0.60"}
     funded = fund("7009.003", scores=scores, GOOD=entry("1"), LARGE=entry("2"))
     assert (funded["GOOD"].quantity, funded["GOOD"].capital_needed) == (D(1), D("3004.50150002"))
-    assert (funded["LARGE"].quantity, funded["LARGE"].cut_by_capital) == (D("1.33"), True)
+    assert (funded["LARGE"].quantity, funded["LARGE"].cut_short) == (D("1.33"), True)
 
 
 def test_entries_beyond_their_turns_are_queued_in_rank_order() -> None:
@@ -266,8 +274,8 @@ def test_the_largest_of_equal_rank_is_funded_first_and_the_next_is_cut() -> None
     funded = fund("7009.003", SMALL=entry("1"), LARGE=entry("2"))
     assert (funded["LARGE"].quantity, funded["LARGE"].capital_needed) == (D(2), D("6009.00300002"))
     assert (funded["SMALL"].quantity, funded["SMALL"].capital_needed) == (D("0.33"), D("991.48549502"))
-    assert funded["SMALL"].cut_by_capital
-    assert not funded["LARGE"].cut_by_capital
+    assert funded["SMALL"].cut_short
+    assert not funded["LARGE"].cut_short
 
 
 def test_margin_needs_less_and_shorts_are_counted_at_the_mark() -> None:
@@ -296,6 +304,7 @@ def test_an_entry_cut_below_what_the_venue_takes_waits() -> None:
             scores={"COIN": scored("0.5")},
             markets={"COIN": coin},
             turns=5,
+            room=plenty(),
             free_capital=D("10.0201") if quantity == "-100" else D("10.03"),
             margin_rate=D(1),
             fee_rate=D("0.0005"),

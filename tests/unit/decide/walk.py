@@ -214,6 +214,7 @@ def plan_checked(given: CopyInputs) -> CopyPlan:
     _check_bars(given, plan, after)
     _check_chase(given, after)
     _check_limits(given, plan, after)
+    _check_room(given, plan)
     _check_decisions(given, plan)
     if given.policy is Policy.SPOT:
         assert all(part >= 0 for parts in after.values() for part in parts.values()), "spot never goes short"
@@ -311,6 +312,36 @@ def _check_limits(given: CopyInputs, plan: CopyPlan, after: Mapping[str, Mapping
     before = sum(1 for h in given.holdings.values() if any(h.slices.values()) or h.working)
     newly = {u for u, parts in after.items() if any(parts.values())} | set(given.holdings)
     assert len(newly) <= max(given.limits.max_positions, before)
+
+
+def _check_room(given: CopyInputs, plan: CopyPlan) -> None:
+    """No entry takes what is held and on its way beyond a limit, while nothing is sold yet."""
+    equity = max(given.equity, ZERO)
+    gross = gross_cap(limits=given.limits, policy=given.policy) * equity
+    before = {
+        u: (h.quantity + sum((o.signed for o in h.opening), ZERO))
+        * (given.markets[u].mark if u in given.markets else h.average_entry)
+        for u, h in given.holdings.items()
+    }
+    after = dict(before)
+    for order in plan.orders:
+        if not order.reduce_only:
+            sign = 1 if order.side is OrderSide.BUY else -1
+            more = sign * order.quantity * order.decision_mark
+            after[order.underlying] = after.get(order.underlying, ZERO) + more
+            cap = min(given.limits.max_position, given.limits.max_asset_weight) * equity
+            assert abs(after[order.underlying]) <= cap + DUST
+    grown = {u for u in after if abs(after[u]) > abs(before.get(u, ZERO))}
+    if grown:
+        assert sum(map(abs, after.values()), ZERO) <= gross + DUST
+        opening = sum(len(h.opening) for h in given.holdings.values())
+        assert len(grown) <= given.limits.max_open_orders - opening
+    for members in groups_of(exposures=after, correlations=given.correlations).values():
+        top = sorted(members, key=lambda name: abs(after[name]))[-3:]
+        if grown & set(members):
+            was = sum(sorted(abs(before.get(name, ZERO)) for name in members)[-3:], ZERO)
+            allowed = max(given.limits.max_correlated * equity, was)
+            assert sum((abs(after[name]) for name in top), ZERO) <= allowed + DUST
 
 
 def _check_decisions(given: CopyInputs, plan: CopyPlan) -> None:
