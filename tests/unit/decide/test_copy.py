@@ -340,10 +340,11 @@ def test_another_leg_of_the_trader_moves_the_scale() -> None:
         "Waiting for room under 200 % gross exposure ($20,000.00), beside what is held: "
         "A wants $10,000.00 more of SOL."
     )
-    assert plan.decided_bases == {1: 2}
+    assert plan.decided_bases == {}
     keeper.carry_out(plan)
     plan = copy_plan(inputs=keeper.filled_in(opened))
-    assert orders(plan) == [("BUY", "SOL", D("50"), Purpose.ENTRY)]
+    assert orders(plan) == [("BUY", "SOL", D("49.99"), Purpose.ENTRY)]  # 3.3334 ETH are held
+    assert plan.decided_bases == {1: 2}
     keeper.carry_out(plan)
     assert orders(copy_plan(inputs=keeper.filled_in(opened))) == []
 
