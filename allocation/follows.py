@@ -14,10 +14,10 @@ from typing import Final
 from django.db import transaction
 
 from accounts.models import Portfolio
-from allocation.domain.weights import chosen_weights, shares_checked
+from allocation.domain.weights import WEIGHT_STEP, chosen_weights, shares_checked
 from allocation.locks import capital_lock
 from allocation.models import Follow
-from core.decimals import ZERO
+from core.decimals import ZERO, to_step
 from core.errors import InputError
 from traders.models import Trader
 
@@ -192,9 +192,11 @@ def _weighting_set(portfolio: Portfolio, weighting: str) -> None:
 def weights_split(*, portfolio_id: int) -> None:
     """Store the weights of the active follows, 0 for all others. Call with the capital row held.
 
-    Equal ones, or in proportion to what the owner chose; a follow nobody chose a share for gets 1/N.
+    Equal ones, or in proportion to what the owner chose; a follow nobody chose a share for gets 1/N, and
+    keeps the share that makes it so.
     """
     follows = follows_current(portfolio_id=portfolio_id)
+    _shares_fill(follows)
     active = [
         (follow.pk, follow.custom_weight) for follow in follows if follow.status == Follow.Status.ACTIVE
     ]
@@ -202,7 +204,16 @@ def weights_split(*, portfolio_id: int) -> None:
     shares = {weight.trader_id: weight.weight for weight in weights}
     for follow in follows:
         follow.weight = shares.get(follow.pk, ZERO)
-    Follow.objects.bulk_update(follows, ["weight"])
+    Follow.objects.bulk_update(follows, ["weight", "custom_weight"])
     Follow.objects.filter(portfolio_id=portfolio_id, status=Follow.Status.REMOVED).exclude(
         weight=ZERO
     ).update(weight=ZERO)
+
+
+def _shares_fill(follows: Sequence[Follow]) -> None:
+    """Give who joined among chosen shares the mean of them, which comes to 1/N."""
+    active = [follow for follow in follows if follow.status == Follow.Status.ACTIVE]
+    known = [follow.custom_weight for follow in active if follow.custom_weight is not None]
+    for follow in active:
+        if known and follow.custom_weight is None:
+            follow.custom_weight = to_step(sum(known, ZERO) / len(known), WEIGHT_STEP)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from heapq import nsmallest
 from itertools import combinations
 from math import fsum, isnan, sqrt
 from typing import Final
@@ -79,14 +80,12 @@ def pearson(one: Collection[float], other: Collection[float]) -> float | None:
     count = len(common)
     if count < COMMON_LEAST:
         return None
-    mean_a, mean_b = fsum(a for a, _ in common) / count, fsum(b for _, b in common) / count
-    spread_a, spread_b = (
-        fsum((a - mean_a) ** 2 for a, _ in common),
-        fsum((b - mean_b) ** 2 for _, b in common),
-    )
+    mean_a, mean_b = fsum([a for a, _ in common]) / count, fsum([b for _, b in common]) / count
+    apart = [(a - mean_a, b - mean_b) for a, b in common]
+    spread_a, spread_b = fsum([a * a for a, _ in apart]), fsum([b * b for _, b in apart])
     if spread_a <= 0 or spread_b <= 0:
         return None
-    shared = fsum((a - mean_a) * (b - mean_b) for a, b in common)
+    shared = fsum([a * b for a, b in apart])
     return max(-1.0, min(1.0, shared / sqrt(spread_a) / sqrt(spread_b)))
 
 
@@ -137,13 +136,13 @@ def correlated_limit(
     :returns: those that may not grow as wanted: their signed exposure, and the group that bounds it
     """
     now = dict(wanted)
-    groups = groups_of(exposures=wanted, correlations=correlations)
+    alike: dict[tuple[str, ...], str] = {}  # positions with the same neighbours make one group
+    for centre, members in sorted(groups_of(exposures=wanted, correlations=correlations).items()):
+        alike.setdefault(tuple(sorted(members)), centre)
+    groups = {centre: _group(centre, members, now, correlations) for members, centre in alike.items()}
     bounded: dict[str, tuple[Decimal, CorrelatedGroup]] = {}
     while groups:
-        worst = max(
-            (_group(centre, members, now, correlations) for centre, members in sorted(groups.items())),
-            key=lambda group: group.total,
-        )
+        worst = max(groups.values(), key=lambda group: (group.total, group.centre))
         if worst.total <= allowed:
             break
         del groups[worst.centre]
@@ -154,6 +153,9 @@ def correlated_limit(
                 size = bases[name] + to_step(more * room / whole, MONEY_STEP)
                 now[name] = size.copy_sign(wanted[name])
                 bounded[name] = (now[name], worst)
+        for centre, group in groups.items():
+            if group.total > allowed:  # nothing grows here, so the others need no second look
+                groups[centre] = _group(centre, group.members, now, correlations)
     return bounded
 
 
@@ -161,7 +163,7 @@ def _group(
     centre: str, members: Iterable[str], exposures: Mapping[str, Decimal], correlations: Correlations
 ) -> CorrelatedGroup:
     members = tuple(members)
-    top = tuple(sorted(members, key=lambda name: (-abs(exposures[name]), name))[:TOP])
+    top = tuple(nsmallest(TOP, members, key=lambda name: (-abs(exposures[name]), name)))
     return CorrelatedGroup(
         centre=centre,
         members=members,
@@ -185,7 +187,8 @@ def _share(
     room, whole = ONE, ONE
     met: set[tuple[str, ...]] = set()
     while True:
-        top = tuple(sorted(members, key=lambda n: (-(bases[n] + growth[n] * room / whole), n))[:TOP])
+        sizes = {name: bases[name] + growth[name] * room / whole for name in members}
+        top = tuple(nsmallest(TOP, members, key=lambda name: (-sizes[name], name)))
         held, more = sum((bases[n] for n in top), ZERO), sum((growth[n] for n in top), ZERO)
         if top in met or held + more * room / whole <= allowed:
             return room, whole

@@ -69,13 +69,18 @@ def entries_fund(
 
 
 def _fit(placement: Placement, market: Market, bound: Capped | Denied | None) -> Placement:
-    """Cut one entry to what a limit leaves; below the venue's minimum it waits."""
+    """Cut one entry to what a limit leaves; below the venue's minimum it waits.
+
+    A rest that would be too small for an order of its own is not waited for.
+    """
     if bound is None or placement.purpose is None:
         return placement
     size = market.instrument.quantity(abs(bound.to) / market.mark)
     quantity = size.copy_sign(placement.quantity)
     if size == 0 or not sendable(quantity=quantity, purpose=placement.purpose, market=market):
         return replace(placement, verdict=Verdict.UNFUNDED, quantity=ZERO, bound=bound)
+    if abs(placement.quantity - quantity) * market.mark < market.instrument.min_notional:
+        return replace(placement, quantity=quantity, wanted=quantity)
     return replace(placement, quantity=quantity, bound=bound)
 
 

@@ -229,3 +229,25 @@ def test_nobody_splits_anothers_capital(api_of: Any, portfolio: Portfolio, charl
     body = {"weighting": "custom", "weights": {str(follow.pk): "100"}}
     assert put_weights(api_of(charlie), portfolio, body).status_code == 404
     assert Portfolio.objects.get(pk=portfolio.pk).weighting == "equal"
+
+
+def test_who_joins_under_chosen_percentages_gets_its_part_from_all(api: Client, alice: User) -> None:
+    """ALL-2: 80 and 20 become 53.33, 13.33 and 33.34; who leaves gives its part back pro rata."""
+    from traders.services import catalogue
+
+    fresh = portfolio_make(owner=alice, name="Fresh")
+    keys = [trader.key for trader in catalogue() if trader.world == "replay:alpha_arena"][:3]
+
+    def follow(key: str) -> int:
+        return int(post_json(api, url_of(fresh, "follows/"), {"kind": "replay", "key": key}).json()["id"])
+
+    def weights() -> list[str]:
+        return [entry["weight"] for entry in api.get(url_of(fresh, "follows/")).json()["results"]]
+
+    first, second = follow(keys[0]), follow(keys[1])
+    chosen = {"weighting": "custom", "weights": {str(first): "80", str(second): "20"}}
+    assert put_weights(api, fresh, chosen).status_code == 200
+    follow(keys[2])
+    assert weights() == ["0.5333", "0.1333", "0.3334"]
+    api.delete(url_of(fresh, f"follows/{first}/"))
+    assert weights() == ["0.0000", "0.2857", "0.7143"]

@@ -16,7 +16,7 @@ from engine.domain.placement import Cause, Placement, Verdict, limit_price, plac
 from engine.domain.plan_types import Purpose
 from engine.domain.room import Room
 from engine.domain.scoring import CandidateScore, Priority
-from tests.unit.decide.scenario import WIDE
+from tests.unit.decide.scenario import WIDE, bounds
 
 D = Decimal
 ETH = Market(Instrument("ETH", "ETH", D(1), D("0.01"), price_places=2), mark=D(3000))
@@ -316,3 +316,45 @@ def test_exits_need_no_capital() -> None:
     """RSK-2: nothing stands between a trader's exit and ours."""
     close = entry("-2", Purpose.CLOSE)
     assert fund("0", A=close)["A"] == close
+
+
+def test_an_entry_gets_the_room_that_is_left_beside_what_is_held() -> None:
+    """RSK-1: 5,000 of 9,000 are taken: the best ranked gets 3,000, the next what is left, the last waits."""
+    room = Room(
+        limits=bounds(D(1), 9, D("0.9")), equity=D(10000), policy=Policy.PERP, taken={"OLD": D(-5000)}
+    )
+    funded = entries_fund(
+        placements={"BEST": entry("1"), "NEXT": entry("2"), "LAST": entry("1")},
+        scores={"BEST": scored("0.9"), "NEXT": scored("0.6"), "LAST": scored("0.5")},
+        markets=dict.fromkeys(("BEST", "NEXT", "LAST"), ETH),
+        turns=5,
+        room=room,
+        free_capital=D(100000),
+        margin_rate=D(1),
+        fee_rate=D(0),
+    )
+    assert [funded[name].quantity for name in ("BEST", "NEXT", "LAST")] == [D(1), D("0.33"), D(0)]
+    assert funded["BEST"].bound is None
+    cut, none = funded["NEXT"], funded["LAST"]
+    assert (cut.verdict, cut.cut_short, cut.wanted) == (Verdict.PLACE, True, D(2))
+    assert (none.verdict, none.wanted) == (Verdict.UNFUNDED, D(1))
+    assert cut.bound is not None
+    assert none.bound is not None
+    assert cut.bound.why == none.bound.why == "90 % gross exposure ($9,000.00)"
+    assert sum(abs(taken) for taken in room.taken.values()) == D(8990)
+
+
+def test_a_rest_too_small_for_an_order_is_not_waited_for() -> None:
+    """ALL-4: 1,998 of 2,000 fit; the other 2 would never be an order."""
+    coin = Market(Instrument("COIN", "COIN", D(1), D("0.005"), price_places=6), mark=D(2))
+    funded = entries_fund(
+        placements={"COIN": entry("1000")},
+        scores={"COIN": scored("0.5")},
+        markets={"COIN": coin},
+        turns=5,
+        room=Room(limits=bounds(D("0.1998"), 9, D(1)), equity=D(10000), policy=Policy.PERP),
+        free_capital=D(100000),
+        margin_rate=D(1),
+        fee_rate=D(0),
+    )["COIN"]
+    assert (funded.quantity, funded.cut_short, funded.bound) == (D(999), False, None)
