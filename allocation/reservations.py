@@ -310,11 +310,11 @@ _EXPIRE_SQL: Final = """
 WITH due AS (
     SELECT account.portfolio_id
     FROM allocation_capitalaccount AS account
-    WHERE (%(portfolio_id)s::bigint IS NULL OR account.portfolio_id = %(portfolio_id)s) AND EXISTS (
-        SELECT 1 FROM allocation_reservation AS over
-        WHERE over.portfolio_id = account.portfolio_id
-          AND ((over.status = 'granted' AND over.expires_at <= %(now)s)
-               OR (over.status = 'waiting' AND over.wait_until <= %(now)s))
+    WHERE (%(portfolio_id)s::bigint IS NULL OR account.portfolio_id = %(portfolio_id)s)
+      AND account.portfolio_id IN (
+        SELECT portfolio_id FROM allocation_reservation WHERE status = 'granted' AND expires_at <= %(now)s
+        UNION ALL
+        SELECT portfolio_id FROM allocation_reservation WHERE status = 'waiting' AND wait_until <= %(now)s
     )
     ORDER BY account.portfolio_id
     FOR UPDATE OF account

@@ -56,7 +56,7 @@ def grant_request(
         raise InputError(f"“{source}” is a name of our own; choose another.", field="source")
     if not Instrument.objects.filter(pk=instrument_code).exists():
         raise InputError(f"There is no instrument “{instrument_code}”.", field="instrument")
-    if portfolio.status != Portfolio.Status.ACTIVE:
+    if portfolio.status != Portfolio.Status.ACTIVE and not _asked_before(portfolio, key):
         why = portfolio.status_reason or f"the portfolio is {portfolio.get_status_display().lower()}"
         raise InputError(f"Nothing is opened now, so no capital is granted: {why}.")
     reservation = capital_request(
@@ -72,6 +72,10 @@ def grant_request(
     )
     portfolio_changed(portfolio_id=portfolio.pk)
     return reservation
+
+
+def _asked_before(portfolio: Portfolio, key: str) -> bool:
+    return bool(key) and Reservation.objects.filter(portfolio=portfolio, client_key=key).exists()
 
 
 def grant_get(*, portfolio: Portfolio, reservation_id: UUID) -> Reservation:

@@ -155,9 +155,11 @@ def test_senseless_requests_are_told_by_field(
 
 def test_a_halted_portfolio_grants_nothing(api: Client, desk: Desk) -> None:
     """RSK-2: a breaker stops entries where they begin."""
+    before = ask(api, desk, key="before").json()
     Portfolio.objects.filter(pk=desk.pk).update(status="reducing", status_reason="daily loss 5 %")
     assert problem(ask(api, desk))["detail"].endswith("no capital is granted: daily loss 5 %.")
-    assert desk.account.reserved == 0
+    assert ask(api, desk, key="before").json() == before, "what was asked before is answered as before"
+    assert desk.account.reserved == 1500
 
 
 def test_the_list_is_filtered_and_paged(api: Client, desk: Desk) -> None:
