@@ -49,7 +49,7 @@ from positions.audit import books_audit  # noqa: E402
 from positions.models import Position  # noqa: E402
 from tests.running import wait_until  # noqa: E402
 
-WORLD: Final = "replay:bench"
+WORLD: Final = "bench"
 POSITIONS: Final = 50
 PRESSES: Final = 12
 PRICE: Final = Decimal(100)
