@@ -11,8 +11,9 @@ from allocation.domain.chase import price_added
 from allocation.models import Follow, FollowLeg
 from engine.domain.copy_types import Market
 from engine.domain.scoring import MarketPulse, PastResults
-from markets.models import World
+from markets.models import LIVE, World
 from markets.returns import returns_recent
+from markets.selectors import contexts_recent
 from positions.selectors import past_results
 
 
@@ -22,7 +23,15 @@ def pulses_read(
     """Return what is known of the markets of these underlyings beside their marks."""
     codes = {u: markets[u].instrument.code for u in underlyings if u in markets}
     returns = returns_recent(world=world, codes=sorted(codes.values()), now=now)
-    return {underlying: MarketPulse(returns=returns[code]) for underlying, code in codes.items()}
+    contexts = contexts_recent(codes=codes.values(), now=now) if world.name == LIVE else {}
+    return {
+        underlying: MarketPulse(
+            returns=returns[code],
+            day_volume=contexts[code].day_volume if code in contexts else None,
+            impact_spread=contexts[code].impact_spread if code in contexts else None,
+        )
+        for underlying, code in codes.items()
+    }
 
 
 def added_prices(

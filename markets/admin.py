@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin
-from markets.models import Instrument, Mark, PriceSample, World
+from markets.models import Instrument, Mark, MarketContext, PriceSample, World
 
 
 @admin.register(World)
@@ -32,6 +32,13 @@ class InstrumentAdmin(ReadOnlyAdmin):
     )
     list_filter = ("quote", "max_leverage")
     search_fields = ("code", "underlying")
+
+
+@admin.register(MarketContext)
+class MarketContextAdmin(ReadOnlyAdmin):
+    """How much trades, and how deep the book is."""
+
+    list_display = ("instrument", "day_volume", "impact_spread", "read_at")
 
 
 @admin.register(Mark)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,11 +21,25 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from core.clock import Clock
 from core.errors import EnsembleError, RateLimited
 from markets.domain.returns import hour_of
-from markets.hyperliquid import InfoClient, Meta, instruments_from_meta, usable_mids
+from markets.hyperliquid import (
+    Contexts,
+    InfoClient,
+    Meta,
+    contexts_from,
+    instruments_from_meta,
+    usable_mids,
+)
 from markets.models import LIVE, World
 from markets.recordings import recording_get
 from markets.selectors import instrument_codes, replay_worlds, world_get
-from markets.services import instruments_refresh, marks_write, samples_write, world_ensure, world_run_start
+from markets.services import (
+    contexts_write,
+    instruments_refresh,
+    marks_write,
+    samples_write,
+    world_ensure,
+    world_run_start,
+)
 
 log = structlog.get_logger(__name__)
 TICK_S: Final = 1.0
@@ -33,6 +47,7 @@ REST_BEFORE_RESTART_S: Final = 10.0  # a finished replay stands still at least t
 LIVE_POLL_S: Final = 5.0
 LIVE_POLL_SLOWEST_S: Final = 60.0
 META_EVERY_S: Final = 3600.0
+CONTEXTS_EVERY_S: Final = 300.0
 LIVE_WAIT_S: Final = 4.0  # longest wait for room in the budget
 
 OnMarks = Callable[[World], None]
@@ -156,6 +171,7 @@ class LivePoller:
         self._client = client
         self._failures = 0
         self._meta_s: dict[str, float] = {}
+        self._contexts_s = float("-inf")
         self._sampled_at: datetime | None = None  # the hour whose prices were kept last
 
     def run(self, stop: Stop) -> None:
@@ -199,6 +215,7 @@ class LivePoller:
             return
         self._failures = 0
         self._write(world, mids)
+        self._contexts(runner, dexes)
 
     def _write(self, world: World, mids: Mapping[str, Decimal]) -> None:
         known = instrument_codes()
@@ -219,6 +236,24 @@ class LivePoller:
         note = f"Hyperliquid meta{f' of dex {dex}' if dex else ''}, {self._clock.now():%d %b %Y}"
         instruments_refresh(instruments=instruments_from_meta(meta, source_note=note))
         self._meta_s[dex] = now_s
+
+    def _contexts(self, runner: asyncio.Runner, dexes: Iterable[str]) -> None:
+        """Read every five minutes how much trades; prices never wait for it, and without it ranks say so."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._contexts_s < CONTEXTS_EVERY_S:
+            return
+        self._contexts_s = now_s
+        try:
+            for dex in dexes:
+                answer = runner.run(self._context(dex))
+                contexts_write(contexts=contexts_from(answer), at=self._clock.now())
+        except EnsembleError as error:
+            log.warning("live_contexts_unavailable", error=str(error))
+
+    async def _context(self, dex: str) -> Contexts:
+        request = _of_dex("metaAndAssetCtxs", dex)
+        answer: Contexts = await self._info().ask(request, Contexts, max_wait_s=LIVE_WAIT_S)  # type: ignore[arg-type]
+        return answer
 
     async def _meta(self, dex: str) -> Meta:
         return await self._info().ask(_of_dex("meta", dex), Meta, max_wait_s=LIVE_WAIT_S)

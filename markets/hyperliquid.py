@@ -15,9 +15,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 from django.conf import settings
 
+from core.decimals import ZERO
 from core.errors import BadAnswer, RateLimited, RetryLater
 from core.instruments import is_code
 from markets.budget import VenueBudget
+from markets.domain.context import ContextRecord
 from markets.recordings import InstrumentRecord, perp_spec
 
 T = TypeVar("T")
@@ -46,6 +48,16 @@ class Meta(msgspec.Struct, frozen=True):
     """The perpetuals of the venue, or of one builder's dex."""
 
     universe: tuple[MetaAsset, ...]
+
+
+class AssetContext(msgspec.Struct, frozen=True, rename="camel"):
+    """What the venue tells of one perpetual's market; ``impact_pxs`` is null where its book is too thin."""
+
+    day_ntl_vlm: Decimal
+    impact_pxs: tuple[Decimal, Decimal] | None = None
+
+
+Contexts = tuple[Meta, tuple[AssetContext, ...]]  # the answer to ``metaAndAssetCtxs``, in the same order
 
 
 class InfoClient:
@@ -136,6 +148,24 @@ def instruments_from_meta(meta: Meta, *, source_note: str) -> list[InstrumentRec
 def usable_mids(mids: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """Return the finite prices above zero of an ``allMids`` answer."""
     return {code: price for code, price in mids.items() if price.is_finite() and price > 0}
+
+
+def contexts_from(answer: Contexts) -> list[ContextRecord]:
+    """Return what a ``metaAndAssetCtxs`` answer says of listed instruments; odd numbers are left out."""
+    meta, contexts = answer
+    return [
+        ContextRecord(asset.name, context.day_ntl_vlm, _impact_spread(context.impact_pxs))
+        for asset, context in zip(meta.universe, contexts, strict=False)
+        if not asset.is_delisted and is_code(asset.name)
+        if context.day_ntl_vlm.is_finite() and context.day_ntl_vlm >= 0
+    ]
+
+
+def _impact_spread(prices: tuple[Decimal, Decimal] | None) -> Decimal | None:
+    if prices is None or not all(price.is_finite() and price > 0 for price in prices):
+        return None
+    bid, ask = prices
+    return max(ZERO, 2 * (ask - bid) / (ask + bid))
 
 
 def _exchange_config(url: str) -> dict[str, Any]:

@@ -94,6 +94,28 @@ class Instrument(models.Model):
         )
 
 
+class MarketContext(models.Model):
+    """How much of an instrument trades in the live world, and what its book is like."""
+
+    instrument = models.OneToOneField(
+        Instrument, on_delete=models.CASCADE, primary_key=True, related_name="context"
+    )
+    day_volume = models.DecimalField(
+        max_digits=24, decimal_places=2, help_text="Traded in the last 24 hours, in quote currency."
+    )
+    impact_spread = models.DecimalField(
+        max_digits=12,
+        decimal_places=8,
+        null=True,
+        blank=True,
+        help_text="(Ask − bid) ÷ their mean at the venue's impact size, a fraction.",
+    )
+    read_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.instrument_id} {self.day_volume}"
+
+
 class Mark(models.Model):
     """The last price of an instrument in one world, when it was quoted and when it reached us."""
 

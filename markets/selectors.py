@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from django.conf import settings
 
 from core.clock import WorldTime
 from core.errors import NotFound
 from core.instruments import Instrument as InstrumentSpec
-from markets.models import LIVE, Instrument, Mark, World
+from markets.models import LIVE, Instrument, Mark, MarketContext, World
+
+CONTEXT_LIFETIME: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,12 @@ def marks_for(*, world: str, now: datetime) -> dict[str, MarkData]:
 def instruments_for(*, world: str) -> dict[str, InstrumentSpec]:
     """Return the instruments that have a mark in a world, by code."""
     return {row.code: row.spec() for row in Instrument.objects.filter(marks__world_id=world)}
+
+
+def contexts_recent(*, codes: Iterable[str], now: datetime) -> dict[str, MarketContext]:
+    """Return what was read of these instruments' live markets within the last 15 minutes, by code."""
+    rows = MarketContext.objects.filter(instrument__in=list(codes), read_at__gt=now - CONTEXT_LIFETIME)
+    return {row.instrument_id: row for row in rows}
 
 
 def instrument_codes() -> frozenset[str]:

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Max
 
+from markets.domain.context import ContextRecord
 from markets.domain.returns import SAMPLE_WINDOW, hour_of
-from markets.models import LIVE, Instrument, Mark, PriceSample, World
+from markets.models import LIVE, Instrument, Mark, MarketContext, PriceSample, World
 from markets.recordings import InstrumentRecord, recording_get
 
 RESUME_AFTER: Final = timedelta(seconds=30)
@@ -169,6 +170,28 @@ def samples_prune(*, now: datetime) -> int:
     """Delete the samples that no return looks back to any more; return how many."""
     deleted, _ = PriceSample.objects.filter(at__lt=now - SAMPLES_KEPT).delete()
     return deleted
+
+
+def contexts_write(*, contexts: Iterable[ContextRecord], at: datetime) -> int:
+    """Store how much of the known instruments trades in the live world; return how many were stored."""
+    known = set(Instrument.objects.values_list("code", flat=True))
+    rows = [
+        MarketContext(
+            instrument_id=record.code,
+            day_volume=record.day_volume,
+            impact_spread=record.impact_spread,
+            read_at=at,
+        )
+        for record in sorted(contexts, key=lambda record: record.code)
+        if record.code in known
+    ]
+    MarketContext.objects.bulk_create(
+        rows,
+        update_conflicts=True,
+        unique_fields=["instrument"],
+        update_fields=["day_volume", "impact_spread", "read_at"],
+    )
+    return len(rows)
 
 
 def instruments_ensure(*, instruments: Iterable[InstrumentRecord]) -> int:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from allocation.models import Follow, Reservation
-from engine.evidence import past_read
+from core.instruments import Instrument
+from engine.domain.copy_types import Market
+from engine.evidence import past_read, pulses_read
 from engine.models import Decision
 from execution.models import Order
 from execution.orders import order_submit
+from markets.domain.context import ContextRecord
+from markets.services import contexts_write
 from positions.selectors import past_results
 from positions.services import order_sync
 from positions.transfers import slices_hand_over
 from tests.integration.money.desk import Desk, desk_open
 from tests.replaying import ReplayDriver
+from tests.stateful.worlds import MadeUpWorld
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -77,6 +83,21 @@ def test_a_slice_that_was_handed_over_is_no_result(desk: Desk) -> None:
     trade(desk, "BUY", "100", slices={follow.pk: "1"})
     slices_hand_over(follow=follow, now=desk.now, world_at=desk.now)
     assert past_results(portfolio_id=desk.pk) == {}
+
+
+def test_a_live_market_is_known_by_its_volume_and_depth(made_up: MadeUpWorld) -> None:
+    """EXE-2: as read within the last 15 minutes; a recorded world has none."""
+    live, now = made_up.world, made_up.now
+    record = ContextRecord("ETH", D(1000000), D("0.0004"))
+    assert contexts_write(contexts=[record, ContextRecord("NEVERSEEN", D(1), None)], at=now) == 1
+    spec = Instrument("ETH", "ETH", D(1), D("0.0001"), 2)
+    markets = {"ETH": Market(spec, D(4000))}
+    pulse = pulses_read(world=live, markets=markets, underlyings=["ETH", "BTC"], now=now)["ETH"]
+    assert (pulse.day_volume, pulse.impact_spread) == (D(1000000), D("0.0004"))
+    old = pulses_read(world=live, markets=markets, underlyings=["ETH"], now=now + timedelta(minutes=15))[
+        "ETH"
+    ]
+    assert (old.day_volume, old.impact_spread) == (None, None)
 
 
 def test_an_entry_carries_its_score_and_its_reservation_the_priority(arena: ReplayDriver, alice: Any) -> None:

@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from django.db import DatabaseError
 
 from core.clock import SYSTEM_CLOCK
 from markets import feed as feed_module
 from markets.feed import Feed, FeedHooks, LivePoller, ReplayTicker
+from markets.hyperliquid import Contexts, contexts_from
 from markets.models import Instrument, Mark, PriceSample, World
-from markets.selectors import marks_for, world_get
+from markets.selectors import contexts_recent, marks_for, world_get
 from markets.services import world_ensure
 from tests.integration.sync.conftest import StillClock
+from tests.loopback.hyperliquid import recorded
 from tests.loopback.running import HyperliquidProcess
 from traders.recordings import recorded_events_between
 
@@ -176,6 +179,13 @@ def test_a_change_of_speed_does_not_jump(clock: HandClock) -> None:
     assert world_ensure(name=ARENA, now=clock.now()).speed == 60  # no speed asked for: none changed
 
 
+_CONTEXTS = (
+    '[{"universe":[{"name":"xyz:TSLA","szDecimals":3,"maxLeverage":10},'
+    '{"name":"xyz:ODD","szDecimals":3,"maxLeverage":10}]},'
+    '[{"dayNtlVlm":"23565824.4043","impactPxs":["399.288","399.542"]},{"dayNtlVlm":"1.0","impactPxs":null}]]'
+)
+
+
 def test_live_marks_come_with_the_venues_own_rules(
     above: Above, clock: HandClock, hyperliquid: HyperliquidProcess
 ) -> None:
@@ -185,6 +195,8 @@ def test_live_marks_come_with_the_venues_own_rules(
         answers={
             "meta||xyz": '{"universe":[{"name":"xyz:TSLA","szDecimals":3,"maxLeverage":10}]}',
             "allMids||xyz": '{"xyz:TSLA":"412.5","xyz:ODD":"1.0"}',
+            "metaAndAssetCtxs||xyz": _CONTEXTS,
+            "metaAndAssetCtxs||": '[{"universe":[]},[]]',
         }
     )
     poller = LivePoller(clock=clock, hooks=above.hooks())
@@ -197,7 +209,10 @@ def test_live_marks_come_with_the_venues_own_rules(
         poller.poll(runner)
         assert poller._client is not None
         runner.run(poller._client.close())
-    assert hyperliquid.stats()["asked"] == {"meta": 2, "allMids": 4}
+    assert hyperliquid.stats()["asked"] == {"meta": 2, "allMids": 4, "metaAndAssetCtxs": 2}
+    tesla = contexts_recent(codes=["xyz:TSLA"], now=clock.now())["xyz:TSLA"]
+    assert (tesla.day_volume, tesla.impact_spread) == (Decimal("23565824.40"), Decimal("0.00063593"))
+    assert contexts_recent(codes=["xyz:TSLA"], now=clock.now() + timedelta(minutes=15)) == {}
     marks = marks_for(world="live", now=clock.now())
     assert marks["xyz:TSLA"].price == Decimal("412.5")
     assert marks["BTC"].price > 0
@@ -209,6 +224,32 @@ def test_live_marks_come_with_the_venues_own_rules(
     assert not Instrument.objects.filter(code="MATIC").exists()  # delisted
     assert above.marks == ["live", "live"]
     assert PriceSample.objects.filter(instrument="BTC").count() == 1
+
+
+def test_the_recorded_context_says_how_much_trades() -> None:
+    """EXE-2: the venue's own answer of 6 Feb 2026; (24,657 − 24,655) ÷ 24,656 is a third of a basis point."""
+    body = recorded("metaAndAssetCtxs__mainnet__00__go-hyperliquid")
+    first, second, *_ = contexts_from(msgspec.json.decode(body, type=Contexts))
+    assert (first.code, first.day_volume) == ("xyz:XYZ100", Decimal("527123746.7819995284"))
+    assert first.impact_spread == Decimal(4) / Decimal(49312)
+    assert (second.code, round(second.impact_spread or 0, 8)) == ("xyz:TSLA", Decimal("0.00063593"))
+
+
+def test_volume_and_depth_that_cannot_be_read_stop_no_price(
+    above: Above, clock: HandClock, hyperliquid: HyperliquidProcess
+) -> None:
+    """EXE-2, MKT-1: prices are written, nothing is known of the markets, and it is asked again later."""
+    hyperliquid.script(rules=[{"type": "metaAndAssetCtxs", "do": "500"}])
+    poller = LivePoller(clock=clock, hooks=above.hooks())
+    with asyncio.Runner() as runner:
+        for _ in range(3):
+            poller.poll(runner)
+        assert poller.pause_s() == 5.0
+        assert poller._client is not None
+        runner.run(poller._client.close())
+    assert marks_for(world="live", now=clock.now())["BTC"].price > 0
+    assert contexts_recent(codes=["BTC"], now=clock.now()) == {}
+    assert hyperliquid.stats()["asked"]["metaAndAssetCtxs"] == 1
 
 
 def test_live_prices_that_fail_slow_down_and_recover(
