@@ -101,3 +101,12 @@ def test_the_page_shows_what_is_held_and_until_when(
     assert f'data-until="{granted.expires_at:%Y-%m-%dT%H:%M:%S}' in shown
     for words in ["$50.00", "bot", "Three that move together", "spread risk like 1.8 equal ones", "Dry run"]:
         assert words in shown
+
+
+def test_a_dry_run_is_seen_on_every_page(desk: Desk, alice: User, client_of: Callable[[Any], Client]) -> None:
+    """CON-4: the mode's badge says so wherever one is."""
+    desk.portfolio.dry_run = True
+    desk.portfolio.save()
+    for name in ("risk", "orders", "settings"):
+        shown = client_of(alice).get(reverse(f"dashboard:{name}", args=[desk.pk])).content.decode()
+        assert '<span class="mode" data-mode="dry-run">' in shown
