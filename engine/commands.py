@@ -10,6 +10,7 @@ written with an entry in the audit log.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from accounts.models import AuditEntry, Portfolio, User
 from core.errors import BooksDiffer, InputError, NotFound, RetryLater
 from core.ids import uuid_new
 from engine.command_handlers import HANDLERS
+from engine.domain.command_data import shown
 from engine.handlers.base import CommandAnswer, CommandHandler
 from engine.models import Command
 from engine.publishing import portfolio_changed
@@ -37,6 +39,7 @@ ATTEMPTS: Final = 5
 OPEN_MOST: Final = 50
 KEY_LENGTH: Final = 80
 ANSWER_LENGTH: Final = 400
+REFUSED_LENGTH: Final = 2000
 FOUND_AT_ONCE: Final = 200
 OPEN: Final = (Command.Status.ACCEPTED, Command.Status.RUNNING)
 _ONCE: Final = "command_once_per_key"
@@ -125,7 +128,7 @@ def _checked(*, kind: str, data: Mapping[str, Any], key: str) -> tuple[CommandHa
     handler = HANDLERS.get(kind) if isinstance(kind, str) else None
     if handler is None:
         raise InputError(
-            f"There is no command “{kind}”; there are {', '.join(sorted(HANDLERS))}.", field="kind"
+            f"There is no command {shown(kind)}; there are {', '.join(sorted(HANDLERS))}.", field="kind"
         )
     if not key or len(key) > KEY_LENGTH or not key.isascii() or not key.isprintable():
         raise InputError(
@@ -188,14 +191,16 @@ def _refusal_keep(
     now: datetime,
 ) -> None:
     handler = HANDLERS.get(kind) if isinstance(kind, str) else None
-    asked = {"kind": str(kind)[:40], "data": data} if len(str(data)) <= 2000 else {"kind": str(kind)[:40]}
+    # What was asked may be anything at all: written as ASCII, no character of it can keep it out of the log.
+    asked = {"kind": ascii(kind)[:60], "data": json.dumps(data, default=str)[:REFUSED_LENGTH]}
+    text = f"{error.field}: {error.message}" if error.field else error.message
     audit_write(
         action=handler.action if handler else "command.unknown",
         outcome=AuditEntry.Outcome.REFUSED,
         via=via,
         actor=_actor(asked_by, via),
         portfolio_id=portfolio.pk,
-        text=f"{error.field}: {error.message}" if error.field else error.message,
+        text=text,
         data=asked,
         now=now,
     )

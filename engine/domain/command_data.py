@@ -24,7 +24,8 @@ def fields_known(data: Mapping[str, Any], *names: str) -> None:
     unknown = sorted(set(data) - set(names))
     if unknown:
         known = f"it has {', '.join(names)}" if names else "it has none"
-        raise InputError(f"This command has no field “{unknown[0]}”; {known}.", field=unknown[0])
+        name = shown(unknown[0])
+        raise InputError(f"This command has no field {name}; {known}.", field=name[1:-1])
 
 
 def id_read(data: Mapping[str, Any], name: str) -> int:
@@ -36,7 +37,7 @@ def id_read(data: Mapping[str, Any], name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= BIGGEST_ID:
-        raise InputError(f"Name it by its number, got {_shown(value)}.", field=name)
+        raise InputError(f"Name it by its number, got {shown(value)}.", field=name)
     return value
 
 
@@ -62,13 +63,13 @@ def decimal_read(
     upper = "" if most is None else f" and at most {plain(most)}"
     if number is None or not number.is_finite():
         raise InputError(
-            f'Write a number above {plain(above)}{upper} as text, like "0.5"; got {_shown(value)}.',
+            f'Write a number above {plain(above)}{upper} as text, like "0.5"; got {shown(value)}.',
             field=name,
         )
     if number <= above or (most is not None and number > most) or number >= Decimal("1e15"):
-        raise InputError(f"It must be above {plain(above)}{upper}, got {plain(number)}.", field=name)
+        raise InputError(f"It must be above {plain(above)}{upper}, got {shown(value)}.", field=name)
     if number != round(number, places):
-        raise InputError(f"It has at most {places} decimals, got {plain(number)}.", field=name)
+        raise InputError(f"It has at most {places} decimals, got {shown(value)}.", field=name)
     return number
 
 
@@ -79,7 +80,7 @@ def choice_read(data: Mapping[str, Any], name: str, choices: Sequence[str]) -> s
     """
     value = data.get(name)
     if not isinstance(value, str) or value not in choices:
-        raise InputError(f"Choose one of {', '.join(choices)}; got {_shown(value)}.", field=name)
+        raise InputError(f"Choose one of {', '.join(choices)}; got {shown(value)}.", field=name)
     return value
 
 
@@ -90,7 +91,7 @@ def flag_read(data: Mapping[str, Any], name: str, *, default: bool = False) -> b
     """
     value = data.get(name, default)
     if not isinstance(value, bool):
-        raise InputError(f"It is either true or false, got {_shown(value)}.", field=name)
+        raise InputError(f"It is either true or false, got {shown(value)}.", field=name)
     return value
 
 
@@ -101,7 +102,7 @@ def text_read(data: Mapping[str, Any], name: str, *, longest: int = TEXT_MAX, re
     """
     value = data.get(name, "")
     if not isinstance(value, str):
-        raise InputError(f"Write a text, got {_shown(value)}.", field=name)
+        raise InputError(f"Write a text, got {shown(value)}.", field=name)
     text = " ".join(value.split())
     if required and not text:
         raise InputError("It cannot be empty.", field=name)
@@ -112,9 +113,10 @@ def text_read(data: Mapping[str, Any], name: str, *, longest: int = TEXT_MAX, re
     return text
 
 
-def _shown(value: object) -> str:
-    """Return what was given, short enough to be told."""
+def shown(value: object) -> str:
+    """Return what was given as it may be told: short, and without what cannot be printed or stored."""
     if value is None:
         return "nothing"
     text = f"“{value}”" if isinstance(value, str) else str(value)
+    text = "".join(letter if letter.isprintable() else "�" for letter in text[:61])
     return text if len(text) <= 60 else f"{text[:59]}…"

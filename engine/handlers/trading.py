@@ -20,6 +20,7 @@ from engine.domain.command_data import (
     fields_known,
     flag_read,
     id_read,
+    shown,
     text_read,
 )
 from engine.domain.own_entry import EntryWish
@@ -161,7 +162,9 @@ def entry_check(data: Mapping[str, Any]) -> dict[str, Any]:
     fields_known(data, "instrument", "side", "quantity", "limit_price", "lifetime_s")
     code = text_read(data, "instrument", longest=48)
     if not is_code(code):
-        raise InputError(f"“{code}” is no instrument; write it like BTC or xyz:TSLA.", field="instrument")
+        raise InputError(
+            f"{shown(code)} is no instrument; write it like BTC or xyz:TSLA.", field="instrument"
+        )
     lifetime_s = int(decimal_read({"lifetime_s": ENTRY_LIFETIME_S} | dict(data), "lifetime_s", places=0))
     if not ENTRY_LIFETIMES_S[0] <= lifetime_s <= ENTRY_LIFETIMES_S[1]:
         low, high = ENTRY_LIFETIMES_S
