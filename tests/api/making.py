@@ -34,7 +34,7 @@ from execution.models import (
     PaperOrder,
     VenueOrphan,
 )
-from markets.models import Instrument, Mark, PriceSample, World
+from markets.models import Instrument, Mark, MarketContext, PriceSample, World
 from positions.models import (
     ConflictApproval,
     ConflictOverride,
@@ -190,6 +190,7 @@ def everything_make(*, owner: User) -> Portfolio:
         id=uuid_new(), portfolio=portfolio, source="copy", instrument_code="BTC", amount=10, status="released"
     )
     PriceSample.objects.create(world=world_make(), instrument_id="BTC", at=WORLD_START, price=107_000)
+    MarketContext.objects.create(instrument_id="BTC", day_volume=10**9, read_at=WORLD_START)
     ReservationTally.objects.create(strategy="copy", status="expired", priority=2, count=1)
     PortfolioLimits.objects.create(
         portfolio=portfolio, max_position="0.25", max_asset_weight="0.25", max_positions=20,
