@@ -173,7 +173,7 @@ def _decided_bases(cases: list[Case], inputs: CopyInputs) -> dict[int, int]:
 
 
 def _rescaling_waits(case: Case) -> bool:
-    """Tell whether an order, missing capital or a stale price keeps a position from its new scale."""
+    """Tell whether an order, a flip, missing capital or a stale price keeps a position from its new scale."""
     net, verdict = case.net, case.placement.verdict
     stale = net.market is None or (net.market.stale and any(net.barred_leg(leg) for leg in net.legs))
-    return stale or verdict in _HOLDS_UP or case.placement.cut_short
+    return stale or verdict in _HOLDS_UP or case.placement.cut_short or case.placement.flips

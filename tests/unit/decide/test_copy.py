@@ -349,6 +349,23 @@ def test_another_leg_of_the_trader_moves_the_scale() -> None:
     assert orders(copy_plan(inputs=keeper.filled_in(opened))) == []
 
 
+def test_a_flip_that_only_a_new_scale_caused_opens_its_other_side_too() -> None:
+    """CON-5, ALL-3: A's short of 10,000 shrinks to 1,500 as it opens SOL, and B's long of 3,000 prevails."""
+    other = follow(2, book(10000, {"ETH": 2}))
+    keeper, _ = adopted(inputs(follow(1, book(1000, {"ETH": -1})), other))
+    assert keeper.quantity("ETH") == D("-2.3333")
+    opened = inputs(follow(1, book(1000, {"ETH": -1, "SOL": 85}), basis_id=2), other)
+    plan = copy_plan(inputs=keeper.filled_in(opened))
+    assert ("BUY", "ETH", D("2.3333"), Purpose.CLOSE) in orders(plan)
+    assert plan.decided_bases == {}
+    keeper.carry_out(plan)
+    plan = copy_plan(inputs=keeper.filled_in(opened))
+    assert ("BUY", "ETH", D("0.5"), Purpose.ENTRY) in orders(plan)
+    assert plan.decided_bases == {1: 2}
+    keeper.carry_out(plan)
+    assert orders(copy_plan(inputs=keeper.filled_in(opened))) == []
+
+
 def test_an_order_that_ended_early_is_decided_anew() -> None:
     """SPEC, entries: alive 60 s, then decided anew; the trader did nothing since."""
     given = inputs(follow(1, book(10000, {"ETH": 1})))
