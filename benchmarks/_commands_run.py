@@ -30,7 +30,7 @@ from traders.services import trader_wake  # noqa: E402
 CLIENTS: Final = 4
 COMMANDS: Final = 200  # of all clients together
 WARM_UP: Final = 3  # of each client, not counted
-PAUSE_S: Final = 0.1  # between two commands of one client
+PAUSE_S: Final = 0.5  # between two commands of one client: a person in a hurry
 SYNC_EVERY_S: Final = 0.1
 
 
