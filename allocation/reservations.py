@@ -372,15 +372,15 @@ def _expire(*, portfolio_id: int | None, now: datetime) -> list[UUID]:
         return [row[0] for row in cursor.fetchall()]
 
 
+# What is due is chosen once: inside the DELETE a plan may choose again for each row, and go past the limit.
 _PRUNE_SQL: Final = """
-WITH pruned AS (
-    DELETE FROM allocation_reservation
-    WHERE id IN (
-        SELECT id FROM allocation_reservation
-        WHERE requested_at < %(before)s AND status NOT IN ('waiting', 'granted')
-        ORDER BY requested_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    )
-    RETURNING source, status, priority, requested_at
+WITH due AS MATERIALIZED (
+    SELECT id FROM allocation_reservation
+    WHERE requested_at < %(before)s AND status NOT IN ('waiting', 'granted')
+    ORDER BY requested_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), pruned AS (
+    DELETE FROM allocation_reservation AS old USING due WHERE old.id = due.id
+    RETURNING old.source, old.status, old.priority, old.requested_at
 ), counted AS (
     INSERT INTO allocation_reservationtally AS tally (strategy, status, priority, count)
     SELECT source, status, priority, count(*) FROM pruned
