@@ -16,9 +16,13 @@ django.setup()
 
 from django.db import connection  # noqa: E402
 
+from accounts.models import Portfolio  # noqa: E402
 from engine.gather import cycle_gather  # noqa: E402
 from engine.models import CycleState  # noqa: E402
 from execution.orders import order_submit  # noqa: E402
+from execution.venues.paper import paper_match  # noqa: E402
+from markets.models import LIVE  # noqa: E402
+from markets.services import world_ensure  # noqa: E402
 from positions.models import Position, PositionSlice  # noqa: E402
 from positions.services import order_sync  # noqa: E402
 from positions.valuation import books_at_marks  # noqa: E402
@@ -40,7 +44,7 @@ def positions_open(desk: Desk) -> None:
         order_submit(order_id=order.pk, now=desk.now)
         desk.later(2)
         desk.mark("100", code=code)
-        desk.match()
+        paper_match(world=LIVE, now=desk.now, clock=desk.world.clock())
         order_sync(order_id=order.pk, now=desk.now)
 
 
@@ -59,6 +63,9 @@ def kept_kib(read: Callable[[], Any]) -> float:
 def measure() -> dict[str, float]:
     """Open, read, count."""
     desk = desk_open()
+    desk.world = world_ensure(name=LIVE, now=desk.now)
+    Portfolio.objects.filter(pk=desk.pk).update(world=LIVE)
+    desk.portfolio.refresh_from_db()
     positions_open(desk)
     held = Position.objects.filter(portfolio=desk.portfolio).exclude(status="closed")
     if held.count() != POSITIONS:
