@@ -20,7 +20,7 @@ from accounts.models import Portfolio  # noqa: E402
 from engine.gather import cycle_gather  # noqa: E402
 from engine.models import CycleState  # noqa: E402
 from execution.orders import order_submit  # noqa: E402
-from execution.venues.paper import paper_match  # noqa: E402
+from execution.venues.paper_matching import paper_match  # noqa: E402
 from markets.models import LIVE  # noqa: E402
 from markets.services import world_ensure  # noqa: E402
 from positions.models import Position, PositionSlice  # noqa: E402
