@@ -9,11 +9,10 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from core.types import OrderSide, Policy
-from execution.domain.orders import OrderDraft, SliceDraft, market_limit
+from core.types import Policy
+from engine.domain.exit_draft import HeldPosition, exit_draft
 from execution.models import Order
 from execution.orders import order_create
-from positions.domain.netting import exit_slices
 from positions.models import Position
 
 
@@ -21,6 +20,17 @@ def positions_held(*, portfolio_id: int) -> list[Position]:
     """Return the open positions with instrument and slices, by underlying."""
     rows = Position.objects.filter(portfolio_id=portfolio_id).exclude(status=Position.Status.CLOSED)
     return list(rows.select_related("instrument").prefetch_related("slices").order_by("underlying"))
+
+
+def position_facts(*, position: Position) -> HeldPosition:
+    """Return what an exit has to know of a position, slices included."""
+    return HeldPosition(
+        instrument=position.instrument.spec(),
+        policy=Policy(position.policy),
+        quantity=position.quantity,
+        margin_rate=position.margin_rate,
+        slices={part.follow_id: part.quantity for part in position.slices.all() if part.quantity},
+    )
 
 
 def close_order_store(
@@ -37,27 +47,15 @@ def close_order_store(
 
     :param mark: the last price; the order reaches 5 % beyond it
     """
-    side = OrderSide.BUY if position.quantity < 0 else OrderSide.SELL
-    slices = {part.follow_id: part.quantity for part in position.slices.all() if part.quantity}
-    draft = OrderDraft(
-        instrument_code=position.instrument_id,
-        underlying=position.underlying,
-        policy=Policy(position.policy),
-        side=side,
+    draft = exit_draft(
+        held=position_facts(position=position),
         quantity=abs(position.quantity),
-        limit_price=market_limit(side=side, mark=mark, instrument=position.instrument.spec()),
-        reduce_only=True,
+        mark=mark,
+        market=True,
         purpose=Order.Purpose.LIQUIDATION,
-        slices=[
-            SliceDraft(part.follow_id, part.quantity)
-            for part in exit_slices(slices=slices, quantity=-position.quantity)
-        ],
-        decision_mark=mark,
-        margin_rate=position.margin_rate,
         reason=why,
         lifetime_s=lifetime_s,
         origin=origin,
-        market=True,
     )
     return order_create(
         portfolio_id=position.portfolio_id, draft=draft, reservation_id=None, run=run, now=now

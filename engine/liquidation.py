@@ -16,13 +16,12 @@ from core.decimals import dollars
 from core.errors import BooksDiffer
 from core.types import Policy
 from engine.closing import close_order_store, positions_held
-from engine.decisions import DecisionNote, decision_store
+from engine.decisions import DecisionNote, decision_store, world_time
 from engine.legs import legs_forget
 from engine.order_life import orders_call_back
 from engine.sending import submit_later
 from engine.trips import Kind, portfolio_trip
 from execution.models import Order
-from markets.models import World
 from positions.domain.margin import LiquidationPlan
 from positions.models import Position
 from positions.valuation import Unpriced, books_at_marks, liquidation_check, liquidation_of
@@ -84,7 +83,7 @@ def _closes_store(*, portfolio_id: int, plan: LiquidationPlan, why: str, now: da
     if not closes:
         return False
     portfolio = Portfolio.objects.get(pk=portfolio_id)
-    run = World.objects.values_list("run", flat=True).get(pk=portfolio.world)
+    _, run = world_time(world_name=portfolio.world, now=now)
     held = {position.underlying: position for position in positions_held(portfolio_id=portfolio_id)}
     for close in closes:
         order = close_order_store(

@@ -26,11 +26,10 @@ from allocation.locks import capital_lock
 from allocation.models import FollowLeg
 from core.decimals import ONE, QUANTITY_STEP, ZERO, plain, to_money, to_step
 from core.errors import InputError, NotFound
-from core.types import OrderSide, Policy
+from engine.closing import position_facts
 from engine.decisions import DecisionNote, decision_store, world_time
-from engine.domain.copy_types import Market
+from engine.domain.exit_draft import exit_draft
 from engine.domain.legs import Leg, scene_gather
-from engine.domain.placement import limit_price
 from engine.domain.plan_types import Purpose
 from engine.gather import cycle_gather
 from engine.legs import legs_forget
@@ -38,11 +37,10 @@ from engine.models import CycleState
 from engine.order_life import orders_ask, orders_call_back
 from engine.publishing import portfolio_changed
 from engine.sending import submit_later
-from execution.domain.orders import OrderDraft, SliceDraft, market_limit
 from execution.models import Order
 from execution.orders import order_create
 from markets.models import Mark, World
-from positions.domain.netting import SliceDelta, exit_slices, slices_cross
+from positions.domain.netting import SliceDelta, slices_cross
 from positions.models import Position
 from positions.services import transfers_book
 
@@ -151,8 +149,18 @@ def _order_store(portfolio: Portfolio, position: Position, wish: _Exit, mark: De
     """Store the closing order and let go of what it sells."""
     quantity = _quantity(position, wish)
     whole = quantity == abs(position.quantity)
-    draft = _draft(position=position, quantity=quantity, whole=whole, wish=wish, mark=mark)
-    run = World.objects.values_list("run", flat=True).get(pk=portfolio.world)
+    draft = exit_draft(
+        held=position_facts(position=position),
+        quantity=quantity,
+        mark=mark,
+        market=wish.market,
+        purpose=Purpose.CLOSE if whole else Purpose.REDUCE,
+        reason="Its owner closes it" if wish.origin == Order.Origin.PERSON else "A breaker closes it",
+        lifetime_s=LIFETIME_S,
+        origin=wish.origin,
+        command_id=wish.command_id,
+    )
+    _, run = world_time(world_name=portfolio.world, now=now)
     order = order_create(portfolio_id=portfolio.pk, draft=draft, reservation_id=None, run=run, now=now)
     fraction = ONE if whole else quantity / abs(position.quantity)
     legs_release(portfolio_id=portfolio.pk, underlyings=[position.underlying], fraction=fraction, now=now)
@@ -176,34 +184,6 @@ def _quantity(position: Position, wish: _Exit) -> Decimal:
             field="percent",
         )
     return quantity
-
-
-def _draft(*, position: Position, quantity: Decimal, whole: bool, wish: _Exit, mark: Decimal) -> OrderDraft:
-    buy = position.quantity < 0
-    side = OrderSide.BUY if buy else OrderSide.SELL
-    spec = position.instrument.spec()
-    purpose = Purpose.CLOSE if whole else Purpose.REDUCE
-    limit = limit_price(side_up=buy, purpose=purpose, market=Market(instrument=spec, mark=mark))
-    slices = {part.follow_id: part.quantity for part in position.slices.all() if part.quantity}
-    shares = exit_slices(slices=slices, quantity=quantity if buy else -quantity)
-    return OrderDraft(
-        instrument_code=position.instrument_id,
-        underlying=position.underlying,
-        policy=Policy(position.policy),
-        side=side,
-        quantity=quantity,
-        limit_price=market_limit(side=side, mark=mark, instrument=spec) if wish.market else limit,
-        reduce_only=True,
-        purpose=purpose,
-        slices=[SliceDraft(part.follow_id, part.quantity) for part in shares],
-        decision_mark=mark,
-        margin_rate=position.margin_rate,
-        reason="Its owner closes it" if wish.origin == Order.Origin.PERSON else "A breaker closes it",
-        lifetime_s=LIFETIME_S,
-        origin=wish.origin,
-        market=wish.market,
-        command_id=wish.command_id,
-    )
 
 
 def _slices_settle(
