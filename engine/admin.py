@@ -14,7 +14,7 @@ from accounts.models import AuditEntry, Portfolio, User
 from core.clock import utc_now
 from core.ids import uuid_new
 from engine.commands import command_accept
-from engine.models import Command, CycleState, Decision
+from engine.models import Command, CycleState, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
 
 _WHOSE = ("=portfolio__id", "portfolio__name", "portfolio__owner__email")
 
@@ -51,6 +51,46 @@ class CommandAdmin(ReadOnlyAdmin):
     list_filter = ("status", "kind", "via", "accepted_at")
     list_select_related = ("portfolio", "asked_by")
     search_fields = ("=id", *_WHOSE, "key", "answer")
+
+
+@admin.register(ExitTrigger)
+class ExitTriggerAdmin(ReadOnlyAdmin):
+    """What exit rules closed, and why."""
+
+    list_display = (
+        "id", "portfolio", "position", "kind", "price", "level", "fraction", "status", "order", "found_by",
+        "seen_at", "ended_at",
+    )  # fmt: skip
+    list_filter = ("status", "kind", "found_by", "seen_at")
+    list_select_related = ("portfolio", "position", "order")
+    search_fields = ("=id", *_WHOSE, "position__underlying", "text")
+
+
+@admin.register(ExitShard)
+class ExitShardAdmin(ReadOnlyAdmin):
+    """Who watches which part of the instruments."""
+
+    list_display = ("number", "holder", "epoch", "lease_until", "place", "watched_at")
+    search_fields = ("holder",)
+    ordering = ("number",)
+
+
+@admin.register(ExitWatcher)
+class ExitWatcherAdmin(ReadOnlyAdmin):
+    """The processes that watch exits."""
+
+    list_display = ("name", "seen_at")
+    search_fields = ("name",)
+    ordering = ("name",)
+
+
+@admin.register(ExitGap)
+class ExitGapAdmin(ReadOnlyAdmin):
+    """When nobody watched a part of the instruments."""
+
+    list_display = ("id", "shard", "from_at", "until_at")
+    search_fields = ("=shard",)
+    ordering = ("-id",)
 
 
 admin.site.unregister(Portfolio)

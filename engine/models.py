@@ -1,4 +1,4 @@
-"""The state of each portfolio's copy cycle, and every decision with its reason."""
+"""The state of each portfolio's copy cycle, decisions with their reasons, commands, and the exit watch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from django.db.models import Q
 from accounts.models import Portfolio
 from allocation.models import Follow
 from core.clock import utc_now
+from core.decimals import PRICE_DIGITS
 from execution.models import Order
+from positions.models import Position
 
 
 class CycleState(models.Model):
@@ -133,3 +135,121 @@ class Command(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.status}"
+
+
+class ExitTrigger(models.Model):
+    """A rule that closes a position, or a part of it, from the price that hit it to the end of its order.
+
+    waiting → working → done, or void where nothing was left to close. It stands, and orders are placed anew,
+    until what it asks for is closed. One stands per position; a later one that closes everything takes the
+    place of one that closes a part.
+    """
+
+    class Kind(models.TextChoices):
+        STOP_LOSS = "stop_loss", "Stop loss"
+        TRAILING = "trailing", "Trailing stop"
+        TAKE_PROFIT = "take_profit", "Take profit"
+        TIME_STOP = "time_stop", "Time stop"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting for another order"
+        WORKING = "working", "Its order works"
+        DONE = "done", "Done"
+        VOID = "void", "Nothing left to close"
+
+    class FoundBy(models.TextChoices):
+        WATCH = "watch", "The exit watch"
+        SWEEP = "sweep", "The sweep behind it"
+        VENUE = "venue", "A stop at the venue"
+
+    STANDING = ("waiting", "working")
+
+    position = models.ForeignKey(Position, on_delete=models.CASCADE, related_name="exit_triggers")
+    portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="exit_triggers")
+    episode = models.PositiveIntegerField(default=1, help_text="Of the guard that was hit.")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    fraction = models.DecimalField(max_digits=13, decimal_places=12, default=1, help_text="Of what is held.")
+    price = models.DecimalField(**PRICE_DIGITS, help_text="The price that was seen.")
+    level = models.DecimalField(**PRICE_DIGITS, null=True, blank=True, help_text="What it waited for.")
+    seen_at = models.DateTimeField(help_text="Wall time at which the price reached us.")
+    world_at = models.DateTimeField(help_text="World time of the price.")
+    place = models.CharField(max_length=32, blank=True, default="", help_text="Where on the tick tape.")
+    found_by = models.CharField(max_length=8, choices=FoundBy.choices, default=FoundBy.WATCH)
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.WAITING)
+    order = models.ForeignKey(
+        Order,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="exit_triggers",
+        help_text="The newest order it placed.",
+    )
+    orders_placed = models.PositiveSmallIntegerField(default=0)
+    text = models.CharField(max_length=200, blank=True, default="", help_text="How it stands, in words.")
+    created_at = models.DateTimeField(default=utc_now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["portfolio", "-id"], name="exit_trigger_newest"),
+            models.Index(
+                fields=["id"], condition=Q(status__in=["waiting", "working"]), name="exit_trigger_standing"
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["position"],
+                condition=Q(status__in=["waiting", "working"]),
+                name="exit_trigger_stands_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(fraction__gt=0, fraction__lte=1), name="exit_trigger_fraction"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.price}"
+
+
+class ExitShard(models.Model):
+    """Who watches one part of the instruments, and how far the tape of that part is dealt with.
+
+    Whoever holds the lease (``holder``, ``epoch``) until ``lease_until`` by the database's clock may store
+    triggers and levels; each new holder raises the epoch, so that one who lost the lease can store nothing.
+    """
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    holder = models.CharField(max_length=80, blank=True, default="")
+    epoch = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    place = models.CharField(
+        max_length=32, default="0-0", help_text="Everything up to here is evaluated and stored."
+    )
+    watched_at = models.DateTimeField(
+        null=True, blank=True, help_text="Wall time of the last sign that prices are evaluated."
+    )
+
+    def __str__(self) -> str:
+        return f"shard {self.number}"
+
+
+class ExitWatcher(models.Model):
+    """A process that watches exits, so that several share the shards evenly."""
+
+    name = models.CharField(max_length=80, primary_key=True)
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ExitGap(models.Model):
+    """A time in which nobody watched a part of the instruments (BEY-6); its prices were evaluated later."""
+
+    shard = models.PositiveSmallIntegerField()
+    from_at = models.DateTimeField()
+    until_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"shard {self.shard} {self.from_at:%H:%M:%S}"

@@ -48,6 +48,7 @@ class Order(models.Model):
         SIGNAL = "signal", "A strategy's signal"
         PERSON = "person", "Its owner"
         BREAKER = "breaker", "A breaker"
+        EXIT = "exit", "An exit rule"
         OUTSIDE = "outside", "Another program"
 
     OPEN_STATUSES = ("pending", "submitted", "partially_filled", "unknown")

@@ -16,6 +16,7 @@ from zlib import crc32
 
 import msgspec
 import redis
+from django.conf import settings
 
 START: Final = "0-0"  # before everything
 PREFIX: Final = "ensemble:tape:"
@@ -111,6 +112,11 @@ class TapeWriter:
             pipeline.xadd(f"{PREFIX}{shard}", fields, minid=str(oldest), approximate=True)
         if groups:
             pipeline.execute()
+
+
+def writer_make(*, client: redis.Redis) -> TapeWriter:
+    """Return a writer as the site is configured."""
+    return TapeWriter(client=client, shards=settings.EXIT_SHARDS, kept_s=settings.TAPE_KEPT_SECONDS)
 
 
 class TapeReader:

@@ -10,6 +10,8 @@ from positions.models import (
     ConflictOverride,
     ConflictRecord,
     EquityPoint,
+    ExitDefaults,
+    ExitGuard,
     Position,
     PositionSlice,
     SliceEntry,
@@ -162,3 +164,30 @@ class ConflictApprovalAdmin(ReadOnlyAdmin):
     list_select_related = ("portfolio",)
     search_fields = (*_WHOSE, "=id", "underlying", "decided_by")
     ordering = ("-id",)
+
+
+@admin.register(ExitDefaults)
+class ExitDefaultsAdmin(ReadOnlyAdmin):
+    """What guards portfolios' new positions."""
+
+    list_display = (
+        "portfolio", "stop_loss_pct", "trail_from_pct", "trail_by_pct", "time_stop_days", "stops_at_venue",
+        "updated_at",
+    )  # fmt: skip
+    list_select_related = ("portfolio",)
+    search_fields = _WHOSE
+    ordering = ("portfolio",)
+
+
+@admin.register(ExitGuard)
+class ExitGuardAdmin(ReadOnlyAdmin):
+    """The levels at which positions are closed."""
+
+    list_display = (
+        "position_id", "instrument", "world", "sign", "entry_price", "peak_price", "stop_price",
+        "trail_price", "steps_done", "own", "version", "changed_at", "ended_at",
+    )  # fmt: skip
+    list_filter = ("own", "sign", ("ended_at", admin.EmptyFieldListFilter), "world")
+    list_select_related = ("instrument", "world")
+    search_fields = ("=position__id", "=position__portfolio__id", "instrument__code")
+    ordering = ("-position",)

@@ -22,6 +22,7 @@ from execution.venues.base import VenueFill
 from positions.domain.booking import Book, Booked, Share, fill_apply, fill_shares, notional_of
 from positions.domain.settlement import Settlement, perp_settle, spot_settle
 from positions.domain.status import PositionStatus, status_after_fill
+from positions.exits import guard_follow
 from positions.funding import funding_book
 from positions.held import HeldPosition, held_lock, held_open
 from positions.models import SliceEntry
@@ -77,8 +78,17 @@ def fill_book(*, order_id: int, fill: VenueFill, now: datetime) -> FillBooked | 
         world_at=fill.world_at,
         received_at=now,
     )
+    before = held.position.quantity
     booked = _net_book(held=held, order=order, row=row, account=account, funding=funding, now=now)
     held.save()
+    guard_follow(
+        position=held.position,
+        before=before,
+        price=row.price,
+        world=order.portfolio.world,
+        now=now,
+        world_at=row.world_at,
+    )
     return FillBooked(
         fill_id=row.pk,
         order_id=order.pk,

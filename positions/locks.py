@@ -1,10 +1,11 @@
-"""Row locks of positions, after capital and orders (see ``allocation.locks``); valuations come last."""
+"""Row locks of positions, then of what guards them, after capital and orders (see ``allocation.locks``);
+valuations come last."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from positions.models import Position, Valuation
+from positions.models import ExitGuard, Position, Valuation
 
 
 def position_lock(*, portfolio_id: int, underlying: str) -> Position | None:
@@ -23,6 +24,11 @@ def positions_lock(*, portfolio_id: int) -> list[Position]:
     return list(
         positions.filter(portfolio_id=portfolio_id).exclude(status=Position.Status.CLOSED).order_by("pk")
     )
+
+
+def guard_lock(*, position_id: int) -> ExitGuard | None:
+    """Lock and return what guards a position, None if it was never guarded."""
+    return ExitGuard.objects.select_for_update(of=("self",)).filter(position_id=position_id).first()
 
 
 def valuations_lock(*, portfolio_ids: Iterable[int]) -> dict[int, Valuation]:

@@ -21,7 +21,7 @@ from allocation.models import (
 from core.clock import utc_now
 from core.ids import client_order_id_new, uuid_new
 from core.types import ConflictRule, Policy
-from engine.models import Command, Decision
+from engine.models import Command, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
 from engine.portfolios import portfolio_open
 from execution.models import (
     Fill,
@@ -40,6 +40,8 @@ from positions.models import (
     ConflictOverride,
     ConflictRecord,
     EquityPoint,
+    ExitDefaults,
+    ExitGuard,
     Position,
     PositionSlice,
     SliceEntry,
@@ -243,6 +245,19 @@ def everything_make(*, owner: User) -> Portfolio:
     SliceEntry.objects.create(
         slice=part, kind="fill", quantity=fill.quantity, price=fill.price, fill=fill, world_at=WORLD_START
     )
+    ExitDefaults.objects.create(portfolio=portfolio, **exit_rules())
+    ExitGuard.objects.create(
+        position=position, world_id=STAND_STILL, instrument_id="BTC", sign=1, entry_price=107_000,
+        opened_world_at=WORLD_START, peak_price=107_000, stop_price=98_440, since=utc_now(),
+        levels_from=utc_now(), **exit_rules(),
+    )  # fmt: skip
+    ExitTrigger.objects.create(
+        position=position, portfolio=portfolio, kind="stop_loss", price=98_000, level=98_440,
+        seen_at=utc_now(), world_at=WORLD_START, order=order,
+    )  # fmt: skip
+    ExitShard.objects.create(number=0)
+    ExitWatcher.objects.create(name="exits@btc", seen_at=utc_now())
+    ExitGap.objects.create(shard=0, from_at=utc_now(), until_at=utc_now())
     ConflictApproval.objects.create(
         portfolio=portfolio, underlying="BTC", kind="overlap", fingerprint="1", holders=[], previews={},
         status="lapsed", lapses_at=utc_now(),
@@ -276,3 +291,13 @@ def everything_make(*, owner: User) -> Portfolio:
         now=utc_now(),
     )
     return portfolio
+
+
+def exit_rules() -> dict[str, Decimal]:
+    """Return the shipped exit rules as columns."""
+    return {
+        "stop_loss_pct": Decimal(8),
+        "trail_from_pct": Decimal(12),
+        "trail_by_pct": Decimal(5),
+        "time_stop_days": Decimal(14),
+    }

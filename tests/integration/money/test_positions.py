@@ -213,7 +213,12 @@ def test_locks_are_taken_capital_then_order_then_position(desk: Desk) -> None:
     with CaptureQueriesContext(connection) as queries:
         fill_book(order_id=order.pk, fill=desk.fill(order, "0.01", "100000"), now=desk.now)
     locks = [q["sql"] for q in queries.captured_queries if "FOR UPDATE" in q["sql"]]
-    tables = ["allocation_capitalaccount", "execution_order", "positions_position"]
+    tables = [
+        "allocation_capitalaccount",
+        "execution_order",
+        "positions_position",
+        "positions_exitguard",
+    ]
     assert [next(t for t in tables if f'FROM "{t}"' in sql) for sql in locks] == tables
 
 
