@@ -17,7 +17,7 @@ APP_STOP_S = 6.0
 SERVICE_STOP_S = 3.0
 PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 30.0
-STEADY_AFTER_S = 60.0
+STEADY_AFTER_S = 10.0  # who ran so long was killed, or met a rare fault: it is needed back at once
 POLL_S = 0.25
 ROTATE_EVERY_S = 60.0
 
@@ -125,16 +125,17 @@ class Supervisor:
         if code is None:
             return
         if now_s - kept.started_s > STEADY_AFTER_S:
-            kept.pause_s = PAUSE_FIRST_S
+            kept.pause_s = 0.0
         kept.child.kill()  # what it may have left in its process group
         kept.again_s = now_s + kept.pause_s
         spec = kept.child.spec
+        again = f"in {kept.pause_s:.0f} s" if kept.pause_s else "at once"
         told = f"signal {-code}" if code < 0 else f"exit code {code}: {last_line(kept.child.log_text())}"
         print(  # noqa: T201 - the terminal is this program's page
-            f"{spec.name} ended ({told}); starting it again in {kept.pause_s:.0f} s, see {spec.log_path}.",
+            f"{spec.name} ended ({told}); starting it again {again}, see {spec.log_path}.",
             flush=True,
         )
-        kept.pause_s = min(kept.pause_s * 2, PAUSE_MAX_S)
+        kept.pause_s = min(max(PAUSE_FIRST_S, kept.pause_s * 2), PAUSE_MAX_S)
 
     def _logs_rotate(self) -> None:
         if self._clock.monotonic_s() - self._rotated_s < ROTATE_EVERY_S:

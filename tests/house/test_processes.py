@@ -1,5 +1,6 @@
 """OPS-3: children end with their parent, restart after a crash, and stop in time."""
 
+import json
 import os
 import signal
 import subprocess
@@ -124,13 +125,14 @@ def test_before_ready_an_ended_process_stops_the_start(tmp_path: Path) -> None:
 
 
 class SecondsPass:
-    """A clock that moves ten seconds at each look, so that pauses are over at once."""
+    """A clock that moves some seconds at each look, so that pauses are soon over."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, step_s: float = 2) -> None:
         self.seconds = 0.0
+        self._step_s = step_s
 
     def monotonic_s(self) -> float:
-        self.seconds += 10
+        self.seconds += self._step_s
         return self.seconds
 
 
@@ -153,6 +155,26 @@ def test_ended_process_is_started_again_and_said(tmp_path: Path, capsys: pytest.
         == f"feed ended (exit code 3: it said nothing); starting it again in 1 s, see {tmp_path}/feed.log."
     )
     assert told[1].startswith("feed ended (exit code 3: it said nothing); starting it again in 2 s")
+
+
+def test_who_ran_for_a_while_is_back_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """BEY-6: a killed process leaves positions unwatched while it is away, however often it is killed."""
+    clock = SecondsPass(step_s=11)
+    supervisor = Supervisor(state_path=tmp_path / "processes.json", clock=clock)  # type: ignore[arg-type]
+    supervisor.apps_start(specs=[spec_of(SLEEPER, tmp_path=tmp_path, name="feed")])
+    for _ in range(3):
+        pid = json.loads((tmp_path / "processes.json").read_text())["feed"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: _looked(supervisor, tmp_path) not in {None, pid}, what="a new feed")  # noqa: B023
+    supervisor.stop()
+    told = capsys.readouterr().out.splitlines()
+    assert told == [f"feed ended (signal 9); starting it again at once, see {tmp_path}/feed.log."] * 3
+
+
+def _looked(supervisor: Supervisor, tmp_path: Path) -> int | None:
+    supervisor.look()
+    pid: int | None = json.loads((tmp_path / "processes.json").read_text()).get("feed")
+    return pid
 
 
 def test_procfile_names_the_process_types_of_this_part() -> None:
