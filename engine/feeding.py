@@ -11,7 +11,8 @@ from engine.copy_cycle import world_is_flat
 from engine.publishing import world_changed
 from engine.sending import sync_later
 from engine.wake import cycles_wake
-from markets.feed import Feed, FeedHooks
+from markets.feed import Feed
+from markets.feed_hooks import FeedHooks
 from markets.models import LIVE, World
 from positions.models import Position
 from traders.models import Trader

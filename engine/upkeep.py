@@ -20,6 +20,7 @@ from engine.emergency import stopped_flatten
 from engine.liquidation import portfolios_liquidate
 from engine.publishing import portfolios_changed
 from execution.orders import reservations_unlink
+from markets.candle_store import candles_prune
 from markets.models import World
 from markets.services import samples_prune
 from positions.audit import Finding, books_audit
@@ -128,6 +129,7 @@ def lost_traders_tell(*, now: datetime) -> int:
 def prune(*, now: datetime) -> None:
     """Delete snapshots and reservations older than 90 days and what else has had its time, in batches."""
     logger.info("pruned %s, and %s hourly prices", sync_prune(now=now), samples_prune(now=now))
+    logger.info("pruned %s candles", candles_prune(now=now))
     before = now - RESERVATIONS_KEPT
     reservations_unlink(before=before)
     while reservations_prune(before=before, limit=PRUNED_AT_ONCE) == PRUNED_AT_ONCE:

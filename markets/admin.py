@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin
-from markets.models import Instrument, Mark, MarketContext, PriceSample, World
+from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, World
 
 
 @admin.register(World)
@@ -60,3 +60,26 @@ class PriceSampleAdmin(ReadOnlyAdmin):
     list_filter = ("world",)
     search_fields = ("instrument__code",)
     ordering = ("-at", "instrument")
+
+
+@admin.register(Candle)
+class CandleAdmin(ReadOnlyAdmin):
+    """Five-minute candles."""
+
+    list_display = (
+        "instrument",
+        "world",
+        "run",
+        "opened_at",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "ticks",
+        "source",
+        "closed",
+    )
+    list_filter = ("world", "source", "closed")
+    search_fields = ("instrument__code",)
+    ordering = ("-opened_at", "instrument")

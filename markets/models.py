@@ -1,14 +1,19 @@
-"""Worlds, instruments, marks, and the hourly samples that returns are taken from."""
+"""Worlds, instruments, marks, candles, and the hourly samples that returns are taken from."""
 
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Func
+from django.db.models.functions import Mod
+from django.db.models.lookups import Exact
 
 from core.clock import WorldTime, utc_now
 from core.decimals import PRICE_DIGITS, QUANTITY_DIGITS
 from core.instruments import Instrument as InstrumentSpec
+from markets.domain.candles import Candle as CandleData
 
 LIVE = "live"
+_EPOCH: models.Field = models.DecimalField(max_digits=20, decimal_places=6)
 
 
 class World(models.Model):
@@ -156,3 +161,85 @@ class PriceSample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instrument_id} {self.price} at {self.at:%d %b %H:%M}"
+
+
+class CandleSource(models.TextChoices):
+    """Where a candle's prices come from."""
+
+    MARKS = "marks", "Prices the feed saw"
+    VENUE = "venue", "The venue's own trades"
+    RECORDED = "recorded", "Recorded trades of a replay"
+
+
+class Candle(models.Model):
+    """Five minutes of one instrument's price in one run of a world; see ``markets.domain.candles``.
+
+    A closed candle never changes, with one exception: what was built from marks gives way, once, to the
+    venue's own, which knows every trade and the volume.
+    """
+
+    world = models.ForeignKey(World, on_delete=models.CASCADE, related_name="candles")
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="candles")
+    run = models.PositiveIntegerField(default=1)
+    opened_at = models.DateTimeField(help_text="World time, a multiple of five minutes.")
+    open = models.DecimalField(**PRICE_DIGITS)
+    high = models.DecimalField(**PRICE_DIGITS)
+    low = models.DecimalField(**PRICE_DIGITS)
+    close = models.DecimalField(**PRICE_DIGITS)
+    volume = models.DecimalField(
+        **QUANTITY_DIGITS, null=True, blank=True, help_text="Units traded; empty where nobody recorded it."
+    )
+    ticks = models.PositiveIntegerField(help_text="Prices in it, or the venue's number of trades.")
+    source = models.CharField(max_length=8, choices=CandleSource.choices)
+    last_at = models.DateTimeField(help_text="World time of the newest price in it.")
+    closed = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["world", "instrument", "run", "opened_at"], name="candle_once_an_interval"
+            ),
+            models.CheckConstraint(condition=models.Q(low__gt=0), name="candle_price_positive"),
+            models.CheckConstraint(
+                condition=models.Q(
+                    low__lte=models.F("open"),
+                    high__gte=models.F("open"),
+                )
+                & models.Q(low__lte=models.F("close"), high__gte=models.F("close")),
+                name="candle_low_and_high_enclose",
+            ),
+            models.CheckConstraint(
+                condition=Exact(
+                    Mod(
+                        Func(
+                            "opened_at", template="EXTRACT(EPOCH FROM %(expressions)s)", output_field=_EPOCH
+                        ),
+                        300,
+                    ),
+                    0,
+                ),
+                name="candle_opens_every_five_minutes",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(volume__isnull=True) | models.Q(volume__gte=0),
+                name="candle_volume_not_negative",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["world", "opened_at"], name="candle_by_age"),
+            models.Index(fields=["world", "run"], condition=models.Q(closed=False), name="candle_open_ones"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instrument_id} {self.opened_at:%d %b %H:%M} {self.close}"
+
+    def data(self) -> CandleData:
+        """Return the pure candle that the deciding code works with."""
+        return CandleData(
+            opened_at=self.opened_at,
+            open=self.open,
+            high=self.high,
+            low=self.low,
+            close=self.close,
+            volume=self.volume,
+        )

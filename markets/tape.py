@@ -7,9 +7,9 @@ whoever remembers the id it has dealt with reads on from there and misses nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from zlib import crc32
@@ -18,12 +18,13 @@ import msgspec
 import redis
 from django.conf import settings
 
+from markets.domain.moments import at_of, us_of
+
 START: Final = "0-0"  # before everything
 PREFIX: Final = "ensemble:tape:"
 READ_AT_ONCE: Final = 512  # entries of one shard
+TickKey = tuple[str, int, str]  # world, run, code
 _FIELD: Final = b"t"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Tick(msgspec.Struct, frozen=True, array_like=True):
@@ -40,6 +41,11 @@ class Tick(msgspec.Struct, frozen=True, array_like=True):
     price: Decimal
     quoted_us: int
     received_us: int
+
+    @property
+    def key(self) -> TickKey:
+        """Whose price it is; of one key the world time on the tape only rises."""
+        return self.world, self.run, self.code
 
     @property
     def quoted_at(self) -> datetime:
@@ -59,16 +65,6 @@ class TapeEntry:
     shard: int
     entry_id: str
     ticks: tuple[Tick, ...]
-
-
-def at_of(us: int) -> datetime:
-    """Turn microseconds since 1970 into an aware UTC time."""
-    return _EPOCH + timedelta(microseconds=us)
-
-
-def us_of(at: datetime) -> int:
-    """Turn an aware time into microseconds since 1970."""
-    return (at - _EPOCH) // _MICROSECOND
 
 
 def shard_of(*, code: str, shards: int) -> int:
@@ -96,6 +92,16 @@ class TapeWriter:
         self._shards = shards
         self._kept_ms = kept_s * 1000
         self._encode = msgspec.msgpack.Encoder().encode
+
+    @property
+    def client(self) -> redis.Redis:
+        """The connection it writes with."""
+        return self._client
+
+    @property
+    def shards(self) -> int:
+        """Into how many shards it writes."""
+        return self._shards
 
     def append(self, ticks: Sequence[Tick], *, now: datetime) -> None:
         """Write ticks in the order given, one entry per shard, in one round trip.
@@ -178,6 +184,60 @@ def tape_since(
         if len(rows) < count:
             return
         after = rows[-1][0].decode()
+
+
+def tape_back(*, client: redis.Redis, shard: int, count: int = READ_AT_ONCE) -> Iterator[TapeEntry]:
+    """Yield a shard's entries from the newest back to the oldest that is kept.
+
+    :raises redis.RedisError: Redis is away
+    """
+    until = "+"
+    while True:
+        rows: Any = client.xrevrange(f"{PREFIX}{shard}", max=until, count=count)
+        for row in rows:
+            yield _entry(shard, row)
+        if len(rows) < count:
+            return
+        until = f"({rows[-1][0].decode()}"
+
+
+def tape_reached(*, client: redis.Redis, shards: int, world: str, run: int) -> datetime | None:
+    """Return the world time up to which a run of a world is on the tape; None where nothing of it is.
+
+    :raises redis.RedisError: Redis is away
+    """
+    newest = [
+        next(
+            (tick.quoted_us for tick in _ticks_back(client, shard) if (tick.world, tick.run) == (world, run)),
+            0,
+        )
+        for shard in range(shards)
+    ]
+    return at_of(max(newest)) if any(newest) else None
+
+
+def tape_newest(*, client: redis.Redis, shards: int, keys: Collection[TickKey]) -> dict[TickKey, int]:
+    """Return the world time, in microseconds, of the newest tick of each (world, run, code) on the tape.
+
+    :raises redis.RedisError: Redis is away
+    """
+    wanted: dict[int, set[TickKey]] = {}
+    for key in keys:
+        wanted.setdefault(shard_of(code=key[2], shards=shards), set()).add(key)
+    newest: dict[TickKey, int] = {}
+    for shard, missing in wanted.items():
+        for tick in _ticks_back(client, shard):
+            if tick.key in missing:
+                newest[tick.key] = tick.quoted_us
+                missing.remove(tick.key)
+                if not missing:
+                    break
+    return newest
+
+
+def _ticks_back(client: redis.Redis, shard: int) -> Iterator[Tick]:
+    for entry in tape_back(client=client, shard=shard):
+        yield from reversed(entry.ticks)
 
 
 _decode_ticks = msgspec.msgpack.Decoder(tuple[Tick, ...]).decode

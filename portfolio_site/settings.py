@@ -64,6 +64,7 @@ DRIFT_THRESHOLD_PCT = read.number("DRIFT_THRESHOLD_PCT", "10", low="0.1", high="
 APPROVAL_TIMEOUT_MINUTES = read.whole("APPROVAL_TIMEOUT_MINUTES", 15, low=1, high=1440)
 MAX_CHASE_PCT = read.number("MAX_CHASE_PCT", "2", low="0.1", high="100")
 EXIT_SHARDS = read.whole("EXIT_SHARDS", 8, low=1, high=256)
+CANDLE_RETENTION_DAYS = read.whole("CANDLE_RETENTION_DAYS", 90, low=1, high=3650)
 TAPE_KEPT_SECONDS = read.whole("TAPE_KEPT_SECONDS", 900, low=60, high=86400)
 # What closes a position unless its portfolio or its owner says otherwise (EXT-1); 0 turns a rule off.
 EXIT_STOP_LOSS_PCT = read.number("EXIT_STOP_LOSS_PCT", "8", low="0", high="99")

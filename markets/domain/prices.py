@@ -6,19 +6,15 @@ Interpolated prices are fit to show and to test; they are no quotes and must be 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Context, Decimal
 from typing import Final
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+from markets.domain.moments import at_of, us_of
+
 _TIDY: Final = Context(prec=9)  # an interpolated price is no more exact than its ends
-
-
-def _us(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,7 @@ class PriceSeries:
             if not price.is_finite() or price <= 0:
                 msg = f"a recorded price must be above zero, got {price} at {at.isoformat()}"
                 raise ValueError(msg)
-            by_time[_us(at)] = price
+            by_time[us_of(at)] = price
         if not by_time:
             msg = "a price series needs at least one point"
             raise ValueError(msg)
@@ -53,22 +49,23 @@ class PriceSeries:
     @property
     def start_at(self) -> datetime:
         """Return the moment of the first recorded price."""
-        return _EPOCH + timedelta(microseconds=self.times_us[0])
+        return at_of(self.times_us[0])
 
     @property
     def end_at(self) -> datetime:
         """Return the moment of the last recorded price."""
-        return _EPOCH + timedelta(microseconds=self.times_us[-1])
+        return at_of(self.times_us[-1])
 
     def price_at(self, at: datetime) -> Decimal:
         """Return the price at ``at``: recorded, or interpolated to 9 significant digits.
 
+        >>> from datetime import UTC, timedelta
         >>> day = datetime(2025, 10, 18, tzinfo=UTC)
         >>> series = PriceSeries.from_points([(day, Decimal(100)), (day + timedelta(hours=4), Decimal(110))])
         >>> series.price_at(day + timedelta(hours=1))
         Decimal('102.5')
         """
-        time = _us(at)
+        time = us_of(at)
         after = bisect_right(self.times_us, time)
         if after == 0:
             return self.prices[0]
@@ -78,12 +75,17 @@ class PriceSeries:
         gone, whole = time - self.times_us[after - 1], self.times_us[after] - self.times_us[after - 1]
         return _TIDY.plus(left + (right - left) * gone / whole)
 
+    def points_between(self, after: datetime, until: datetime) -> Sequence[tuple[int, Decimal]]:
+        """Return what was recorded later than ``after`` and up to ``until``: (microseconds, price)."""
+        first, last = bisect_right(self.times_us, us_of(after)), bisect_right(self.times_us, us_of(until))
+        return tuple(zip(self.times_us[first:last], self.prices[first:last], strict=True))
+
     def price_known(self, at: datetime, *, by: datetime) -> Decimal | None:
         """Return the price at ``at`` from nothing but what was recorded up to ``by``.
 
         None before the first recorded price, and after the last one recorded by then.
         """
-        known = bisect_right(self.times_us, _us(by))
-        if known == 0 or not self.times_us[0] <= _us(at) <= self.times_us[known - 1]:
+        known = bisect_right(self.times_us, us_of(by))
+        if known == 0 or not self.times_us[0] <= us_of(at) <= self.times_us[known - 1]:
             return None
         return self.price_at(at)

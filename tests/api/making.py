@@ -34,7 +34,7 @@ from execution.models import (
     PaperOrder,
     VenueOrphan,
 )
-from markets.models import Instrument, Mark, MarketContext, PriceSample, World
+from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, World
 from positions.models import (
     ConflictApproval,
     ConflictOverride,
@@ -192,6 +192,10 @@ def everything_make(*, owner: User) -> Portfolio:
         id=uuid_new(), portfolio=portfolio, source="copy", instrument_code="BTC", amount=10, status="released"
     )
     PriceSample.objects.create(world=world_make(), instrument_id="BTC", at=WORLD_START, price=107_000)
+    Candle.objects.create(
+        world=world_make(), instrument_id="BTC", opened_at=WORLD_START, open=107_000, high=107_100,
+        low=106_900, close=107_050, ticks=3, source="recorded", last_at=WORLD_START, closed=True,
+    )  # fmt: skip
     MarketContext.objects.create(instrument_id="BTC", day_volume=10**9, read_at=WORLD_START)
     ReservationTally.objects.create(strategy="copy", status="expired", priority=2, count=1)
     PortfolioLimits.objects.create(

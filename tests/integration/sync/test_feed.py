@@ -4,7 +4,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -13,61 +12,24 @@ import pytest
 from django.db import DatabaseError
 
 from core.clock import SYSTEM_CLOCK
-from markets import feed as feed_module
-from markets.feed import Feed, FeedHooks, LivePoller, ReplayTicker
+from markets import replay_feed as feed_module
+from markets.feed import Feed
+from markets.feed_hooks import FeedHooks
 from markets.hyperliquid import Contexts, contexts_from
+from markets.live_feed import LivePoller
 from markets.models import Instrument, Mark, PriceSample, World
+from markets.replay_feed import ReplayTicker
 from markets.selectors import contexts_recent, marks_for, world_get
 from markets.services import world_ensure
-from tests.integration.sync.conftest import StillClock
+from markets.tape_buffer import tape_buffer_make
+from tests.feeding import Above, HandClock
 from tests.loopback.hyperliquid import recorded
 from tests.loopback.running import HyperliquidProcess
-from traders.recordings import recorded_events_between
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ARENA = "replay:alpha_arena"
 START_AT = datetime(2025, 10, 17, 22, 0, tzinfo=UTC)
-
-
-class HandClock(StillClock):
-    """A clock that is moved by hand; its monotonic seconds move along."""
-
-    def __init__(self, at: datetime) -> None:
-        super().__init__(at)
-        self._began_at = at
-
-    def monotonic_s(self) -> float:
-        """Return the seconds moved so far."""
-        return (self.at - self._began_at).total_seconds()
-
-    def move(self, seconds: float) -> None:
-        """Move on."""
-        self.at += timedelta(seconds=seconds)
-
-
-@dataclass
-class Above:
-    """What the packages above the feed would be: it answers, and remembers what it was told."""
-
-    marks: list[str] = field(default_factory=list)
-    moved: list[tuple[str, Sequence[str]]] = field(default_factory=list)
-    restart: bool = False
-    wanted: bool = True
-    dexes: tuple[str, ...] = ()
-
-    def hooks(self) -> FeedHooks:
-        """Return the feed's hooks into this."""
-        return FeedHooks(
-            on_marks=lambda world: self.marks.append(world.name),
-            trader_events=lambda world, after, until: recorded_events_between(
-                world=world, after_at=after, until_at=until
-            ),
-            on_trader_events=lambda world, keys: self.moved.append((world, keys)),
-            may_restart=lambda world: self.restart,
-            live_wanted=lambda: self.wanted,
-            live_dexes=lambda: self.dexes,
-        )
 
 
 @pytest.fixture
@@ -85,7 +47,7 @@ def clock(now: datetime) -> HandClock:
 def test_a_tick_writes_all_marks_at_world_time(above: Above, clock: HandClock) -> None:
     """MKT-1: six marks at the interpolated price of the replay's time, all from one moment."""
     world_ensure(name=ARENA, now=clock.now(), speed=Decimal(600))
-    ticker = ReplayTicker(clock=clock, hooks=above.hooks())
+    ticker = ReplayTicker(clock=clock, hooks=above.hooks(), tape=tape_buffer_make())
     clock.move(30)
     ticker.tick()
     marks = marks_for(world=ARENA, now=clock.now())
@@ -100,7 +62,7 @@ def test_a_tick_writes_all_marks_at_world_time(above: Above, clock: HandClock) -
 def test_recorded_changes_are_told_once(above: Above, clock: HandClock) -> None:
     """Worlds and time: every trader whose record changed since the last tick, and none twice."""
     world_ensure(name=ARENA, now=clock.now(), speed=Decimal(600))
-    ticker = ReplayTicker(clock=clock, hooks=above.hooks())
+    ticker = ReplayTicker(clock=clock, hooks=above.hooks(), tape=tape_buffer_make())
     ticker.tick()
     clock.move(0.7)  # 7 minutes of the replay; the first recorded entries are at 22:06
     ticker.tick()
@@ -130,6 +92,7 @@ def test_what_could_not_be_told_is_told_again(above: Above, clock: HandClock) ->
             live_wanted=hooks.live_wanted,
             live_dexes=hooks.live_dexes,
         ),
+        tape=tape_buffer_make(),
     )
     ticker.tick()
     clock.move(0.7)
@@ -142,7 +105,7 @@ def test_what_could_not_be_told_is_told_again(above: Above, clock: HandClock) ->
 def test_a_finished_replay_stands_still_and_starts_again_when_flat(above: Above, clock: HandClock) -> None:
     """Worlds and time: the end holds; the next run starts after 10 s, once nothing is held any more."""
     world = world_ensure(name=ARENA, now=clock.now(), speed=Decimal(600))
-    ticker = ReplayTicker(clock=clock, hooks=above.hooks())
+    ticker = ReplayTicker(clock=clock, hooks=above.hooks(), tape=tape_buffer_make())
     clock.move(3600)
     for _ in range(3):
         ticker.tick()
