@@ -10,6 +10,7 @@ from core.types import Policy, PositionSide
 from engine.models import Command
 from engine.view_context import ViewContext, iso, money, percent, ratio
 from engine.view_context import price as price_text
+from engine.view_exits import exits_record
 from execution.models import Order
 from positions.models import Position, PositionSlice
 from positions.valuation import liquidation_price
@@ -171,6 +172,9 @@ def _position(context: ViewContext, position: Position) -> dict[str, Any]:
         "leverage": money(ratio(ONE, position.margin_rate)) if position.policy == Policy.PERP else "1",
         "liquidation_price": price_text(liquidation),
         "opened_at": iso(position.opened_world_at),
+        "exits": exits_record(
+            guard=context.guards.get(position.pk), trigger=context.triggers.get(position.pk)
+        ),
         "slices": [
             _slice(context, position, part, price)
             for part in sorted(position.slices.all(), key=lambda s: -abs(s.quantity))

@@ -20,11 +20,11 @@ from allocation.models import BreakerTrip, CapitalAccount, Follow
 from allocation.own_limits import limits_of
 from core.decimals import ZERO, plain, to_money, to_price
 from engine.breakers import streaks_read
-from engine.models import Command, CycleState, Decision
+from engine.models import Command, CycleState, Decision, ExitTrigger
 from engine.trader_stats import stats_read
 from execution.models import Order
 from markets.models import Mark, World
-from positions.models import ConflictApproval, ConflictRecord, Position, Valuation
+from positions.models import ConflictApproval, ConflictRecord, ExitGuard, Position, Valuation
 from positions.selectors import FollowResult, WinCount, follow_results, win_count
 from traders.models import Trader
 from traders.selectors import TraderStats, TraderStatus, trader_statuses_of
@@ -64,6 +64,8 @@ class ViewContext:
     syncs: Mapping[int, TraderStatus]
     books: Books
     marks: Mapping[str, Mark]
+    guards: Mapping[int, ExitGuard]  # by position; a stop that trails moves without a booking
+    triggers: Mapping[int, ExitTrigger]  # those that stand, by position
     orders: tuple[Order, ...]
     conflicts: tuple[ConflictRecord, ...]
     approvals: Mapping[str, ConflictApproval]  # those that wait, by underlying
@@ -128,6 +130,11 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
         syncs=trader_statuses_of(traders=[f.trader for f in current], now=now),
         books=books,
         marks=_marks_of(portfolio, books.positions),
+        guards=_guards_of(books.positions),
+        triggers={
+            row.position_id: row
+            for row in ExitTrigger.objects.filter(portfolio=portfolio, status__in=ExitTrigger.STANDING)
+        },
         orders=tuple(
             Order.objects.filter(portfolio=portfolio, status__in=Order.OPEN_STATUSES).order_by("id")
         ),
@@ -150,7 +157,7 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
 
 
 def context_reprice(*, context: ViewContext, now: datetime) -> ViewContext:
-    """Return a reading with the world's clock, the marks and the portfolio's worth of now: three queries.
+    """Return a reading with the world's clock, marks, exit levels and worth of now: four queries.
 
     The books stay as they were read: whoever changes those says so, and they are read again then.
     """
@@ -163,7 +170,13 @@ def context_reprice(*, context: ViewContext, now: datetime) -> ViewContext:
         world_at=world.clock().at(now) if world else now,
         valuation=Valuation.objects.get(portfolio=portfolio),
         marks=_marks_of(portfolio, context.books.positions),
+        guards=_guards_of(context.books.positions),
     )
+
+
+def _guards_of(positions: tuple[Position, ...]) -> dict[int, ExitGuard]:
+    guards = ExitGuard.objects.filter(pk__in=[position.pk for position in positions], ended_at__isnull=True)
+    return {guard.position_id: guard for guard in guards}
 
 
 def _marks_of(portfolio: Portfolio, positions: tuple[Position, ...]) -> dict[str, Mark]:

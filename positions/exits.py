@@ -20,7 +20,7 @@ from positions.locks import guard_lock
 from positions.models import ExitDefaults, ExitGuard, ExitRules, Position
 
 HUNDRED: Final = Decimal(100)
-DAY_S: Final = 86_400
+DAY_US: Final = 86_400_000_000
 RULE_FIELDS: Final = ("stop_loss_pct", "trail_from_pct", "trail_by_pct", "time_stop_days", "take_profit")
 
 
@@ -32,12 +32,18 @@ def plan_of(rules: ExitRules) -> ExitPlan:
         trail_from=_fraction(rules.trail_from_pct) if trails else None,
         trail_by=_fraction(rules.trail_by_pct) if trails else None,
         take_profit=tuple(_step(row) for row in rules.take_profit),
-        time_stop=timedelta(seconds=int(rules.time_stop_days * DAY_S)) if rules.time_stop_days else None,
+        time_stop=timedelta(microseconds=int(rules.time_stop_days * DAY_US))
+        if rules.time_stop_days
+        else None,
     )
 
 
 def _fraction(percent: Decimal) -> Decimal | None:
     return percent / HUNDRED if percent else None
+
+
+def _days(days: Decimal) -> timedelta | None:
+    return timedelta(microseconds=int(days * DAY_US)) if days else None
 
 
 def _step(row: dict[str, Any]) -> TakeProfitStep:
@@ -75,6 +81,15 @@ def defaults_of(*, portfolio_id: int) -> ExitDefaults:
     )
 
 
+def entry_of(*, position: Position, price: Decimal) -> Decimal:
+    """Return the average entry of a position that holds something.
+
+    :param price: of the fill, which stands in where so little is held that its cost rounds to nothing
+    """
+    entry = to_price(position.cost / position.quantity)
+    return entry if entry > 0 else price
+
+
 def guard_follow(
     *, position: Position, before: Decimal, price: Decimal, world: str, now: datetime, world_at: datetime
 ) -> None:
@@ -96,7 +111,7 @@ def guard_follow(
     if guard is None or guard.ended_at is not None or quantity * guard.sign < 0:
         _guard_begin(guard=guard, position=position, price=price, world=world, now=now, world_at=world_at)
     elif abs(quantity) > abs(before):
-        entry = to_price(position.cost / quantity)
+        entry = entry_of(position=position, price=price)
         state = state_enlarge(state=state_of(guard), entry_price=entry, price=price)
         _changed(
             guard, now=now, levels_from=now, entry_price=entry, peak_price=state.peak_price,
@@ -116,7 +131,7 @@ def _guard_begin(
     """Guard a position by its portfolio's defaults; what an earlier side of it had does not count."""
     rules = defaults_of(portfolio_id=position.portfolio_id)
     sign = 1 if position.quantity > 0 else -1
-    entry = to_price(position.cost / position.quantity)
+    entry = entry_of(position=position, price=price)
     state = state_open(plan=plan_of(rules), sign=sign, entry_price=entry, price=price, opened_at=world_at)
     values: dict[str, Any] = {
         **{name: getattr(rules, name) for name in RULE_FIELDS},

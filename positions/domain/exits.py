@@ -16,14 +16,15 @@ of 0.05 is 5 % of the best price since the trailing stop became active.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final
 
-from core.decimals import ONE, PRICE_STEP, ZERO
+from core.decimals import EXACT, ONE, PRICE_STEP, QUANTITY_STEP, ZERO
 from core.errors import InputError
 
 STEPS_MAX: Final = 10
@@ -94,14 +95,15 @@ class ExitState:
         """The price from which the stop trails; None where it never does or does already."""
         if self.plan.trail_from is None or self.plan.trail_by is None or self.trail_price is not None:
             return None
-        return at_gain(self.entry_price, self.plan.trail_from, sign=self.sign)
+        return reachable(at_gain(self.entry_price, self.plan.trail_from, sign=self.sign))
 
     @property
     def target_price(self) -> Decimal | None:
-        """The price of the next step of take profit; None where there is none left."""
+        """The price of the next step of take profit; None where none is left, or it is out of reach."""
         if self.steps_done >= len(self.plan.take_profit):
             return None
-        return step_price(self.plan.take_profit[self.steps_done], entry=self.entry_price, sign=self.sign)
+        step = self.plan.take_profit[self.steps_done]
+        return reachable(step_price(step, entry=self.entry_price, sign=self.sign))
 
     @property
     def time_stop_at(self) -> datetime | None:
@@ -161,13 +163,16 @@ def exit_step(*, state: ExitState, price: Decimal, world_at: datetime) -> tuple[
 
 
 def state_move(*, state: ExitState, price: Decimal) -> ExitState:
-    """Return the state after a price that closed nothing: the best price, and the trailing stop behind it."""
+    """Return the state after a price that closed nothing: the best price, and the trailing stop behind it.
+
+    Where the rule was switched off while the stop trailed, the stop stays where it is.
+    """
     activation = state.activation_price
     if activation is not None and (price - activation) * state.sign >= 0:
         return replace(state, peak_price=price, trail_price=_trail(state, price))
     if (price - state.peak_price) * state.sign <= 0:
         return state
-    if state.trail_price is None:
+    if state.trail_price is None or state.plan.trail_by is None:
         return replace(state, peak_price=price)
     trail = tighter(state.trail_price, _trail(state, price), sign=state.sign)
     return replace(state, peak_price=price, trail_price=trail)
@@ -179,10 +184,9 @@ def _exit_at(*, state: ExitState, price: Decimal, world_at: datetime) -> Exit | 
         kind = ExitKind.TRAILING if stop == state.trail_price else ExitKind.STOP_LOSS
         return Exit(kind=kind, price=price, level=stop)
     if steps := _steps_reached(state=state, price=price):
-        left = ONE
-        for step in state.plan.take_profit[state.steps_done : state.steps_done + steps]:
-            left *= ONE - step.fraction
-        return Exit(kind=ExitKind.TAKE_PROFIT, price=price, level=state.target_price, fraction=ONE - left)
+        taken = state.plan.take_profit[state.steps_done : state.steps_done + steps]
+        fraction = fraction_of(taken)
+        return Exit(kind=ExitKind.TAKE_PROFIT, price=price, level=state.target_price, fraction=fraction)
     time_stop_at = state.time_stop_at
     if time_stop_at is not None and world_at >= time_stop_at:
         return Exit(kind=ExitKind.TIME_STOP, price=price, level=None)
@@ -193,8 +197,8 @@ def _steps_reached(*, state: ExitState, price: Decimal) -> int:
     """Return how many further steps of take profit a price reaches."""
     count = 0
     for step in state.plan.take_profit[state.steps_done :]:
-        level = step_price(step, entry=state.entry_price, sign=state.sign)
-        if (price - level) * state.sign < 0:
+        level = reachable(step_price(step, entry=state.entry_price, sign=state.sign))
+        if level is None or (price - level) * state.sign < 0:
             break
         count += 1
     return count
@@ -207,7 +211,10 @@ def _planned_stop(state: ExitState) -> Decimal | None:
 
 
 def _trail(state: ExitState, price: Decimal) -> Decimal:
-    return at_gain(price, -(state.plan.trail_by or ZERO), sign=state.sign)
+    if state.plan.trail_by is None:
+        msg = "only a plan that trails moves a trailing stop"
+        raise ValueError(msg)
+    return at_gain(price, -state.plan.trail_by, sign=state.sign)
 
 
 def at_gain(price: Decimal, gain: Decimal, *, sign: int) -> Decimal:
@@ -216,7 +223,24 @@ def at_gain(price: Decimal, gain: Decimal, *, sign: int) -> Decimal:
     >>> at_gain(Decimal(100), Decimal("-0.08"), sign=1), at_gain(Decimal(100), Decimal("-0.08"), sign=-1)
     (Decimal('92.000000000000'), Decimal('108.000000000000'))
     """
-    return (price * (ONE + sign * gain)).quantize(PRICE_STEP, rounding=ROUND_HALF_EVEN)
+    return EXACT.multiply(price, ONE + sign * gain).quantize(PRICE_STEP, context=EXACT)
+
+
+def reachable(price: Decimal) -> Decimal | None:
+    """Return a level that a price can reach, which is above zero: no short ever gains 100 %."""
+    return price if price > 0 else None
+
+
+def fraction_of(steps: Sequence[TakeProfitStep]) -> Decimal:
+    """Return how much of what is held steps take that are reached together, each of what the last one left.
+
+    >>> fraction_of([TakeProfitStep(fraction=Decimal("0.5")), TakeProfitStep(fraction=Decimal("0.5"))])
+    Decimal('0.750000000000')
+    """
+    left = ONE
+    for step in steps:
+        left = EXACT.multiply(left, ONE - step.fraction)
+    return EXACT.subtract(ONE, left).quantize(QUANTITY_STEP, context=EXACT)
 
 
 def step_price(step: TakeProfitStep, *, entry: Decimal, sign: int) -> Decimal:

@@ -1,0 +1,69 @@
+"""What closes a position by itself, as the view and the API write it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.decimals import plain
+from engine.models import ExitTrigger
+from engine.view_context import iso
+from engine.view_context import price as price_text
+from positions.domain.exits import ExitState, reachable, step_price
+from positions.exits import state_of
+from positions.models import ExitGuard, ExitRules
+
+
+def exits_record(*, guard: ExitGuard | None, trigger: ExitTrigger | None) -> dict[str, Any] | None:
+    """Return a position's exit levels; None where nothing is held in all, so that nothing guards it.
+
+    :param trigger: the one that stands
+    """
+    if guard is None or guard.ended_at is not None:
+        return None
+    state = state_of(guard)
+    return {
+        "stop": price_text(guard.stop_price),
+        "first_stop": price_text(guard.first_stop_price),
+        "trail": price_text(guard.trail_price),
+        "activation": price_text(state.activation_price),
+        "peak": price_text(guard.peak_price),
+        "target": price_text(state.target_price),
+        "steps": _steps(state),
+        "time_stop_at": iso(state.time_stop_at),
+        "opened_at": iso(guard.opened_world_at),
+        "own": guard.own,
+        "rules": rules_record(guard),
+        "trigger": None if trigger is None else trigger_record(trigger),
+    }
+
+
+def rules_record(rules: ExitRules) -> dict[str, Any]:
+    """Return the rules as they are written down: percent points, "0" is a rule that is off."""
+    return {
+        "stop_loss_pct": plain(rules.stop_loss_pct),
+        "trail_from_pct": plain(rules.trail_from_pct),
+        "trail_by_pct": plain(rules.trail_by_pct),
+        "time_stop_days": plain(rules.time_stop_days),
+        "take_profit": rules.take_profit,
+    }
+
+
+def trigger_record(trigger: ExitTrigger) -> dict[str, Any]:
+    """Return which rule is closing a position, and how far it is."""
+    return {
+        "kind": trigger.kind,
+        "text": trigger.text or trigger.get_kind_display(),
+        "status": trigger.status,
+    }
+
+
+def _steps(state: ExitState) -> list[dict[str, Any]]:
+    """Return every step of take profit; one that no price can reach has no price."""
+    return [
+        {
+            "price": price_text(reachable(step_price(step, entry=state.entry_price, sign=state.sign))),
+            "fraction_pct": plain(step.fraction * 100),
+            "done": number < state.steps_done,
+        }
+        for number, step in enumerate(state.plan.take_profit)
+    ]
