@@ -9,7 +9,7 @@ from accounts.models import Portfolio
 from engine.handlers.base import PATIENCE
 from engine.models import Command
 from execution.models import Order
-from positions.models import Position
+from positions.models import Position, VenueStop
 
 
 def underlyings_barred(
@@ -32,4 +32,12 @@ def underlyings_barred(
         opening = Order.objects.filter(portfolio=portfolio, pk__in=cancelling, reduce_only=False)
         called_back = opening.values_list("underlying", flat=True)
         barred |= dict.fromkeys(called_back, "you are calling its order back")
-    return barred
+    return barred | _stops_left(portfolio=portfolio)
+
+
+def _stops_left(*, portfolio: Portfolio) -> dict[str, str]:
+    """Return the underlyings at which the stop of a closed position still rests: it would close a new one."""
+    left = VenueStop.objects.filter(
+        portfolio=portfolio, status__in=VenueStop.STANDING, position__status=Position.Status.CLOSED
+    ).values_list("position__underlying", flat=True)
+    return dict.fromkeys(left, "the stop of the position before it still rests at the venue")

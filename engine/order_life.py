@@ -31,6 +31,7 @@ from execution.orders import (
 )
 from execution.venues.paper_matching import paper_match
 from execution.venues.paper_news import paper_news
+from execution.venues.paper_stops import stop_worlds
 from markets.models import World
 from positions.booking import FillBooked
 from positions.models import Position
@@ -67,7 +68,7 @@ def orders_work(*, now: datetime, clock: Clock | None = None) -> None:
             order_send(order_id=order_id, now=now, clock=clock)
     overdue = orders_due_for_expiry(now=now)
     orders_call_back(order_ids=overdue, why="Not filled in time", now=now)
-    for world in _worlds_with_open_orders():
+    for world in _worlds_to_match():
         paper_match(world=world.name, now=now, clock=world.clock())
     ask = {*paper_news(), *orders_to_ask(now=now), *overdue, *_cancelling()}
     orders_ask(order_ids=sorted(ask), now=now)
@@ -100,9 +101,9 @@ def orders_call_back(*, order_ids: Iterable[int], why: str, now: datetime) -> No
                 cycles_wake(portfolio_ids=[order.portfolio_id], now=now, why="an order ended unsent")
 
 
-def _worlds_with_open_orders() -> list[World]:
+def _worlds_to_match() -> list[World]:
     names = Portfolio.objects.filter(orders__status__in=Order.OPEN_STATUSES).values_list("world", flat=True)
-    return list(World.objects.filter(name__in=names.distinct()).order_by("name"))
+    return list(World.objects.filter(name__in={*names.distinct(), *stop_worlds()}).order_by("name"))
 
 
 def _cancelling() -> list[int]:

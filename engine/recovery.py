@@ -30,10 +30,12 @@ from core.decimals import ZERO, plain
 from core.errors import RetryLater, UnknownOutcome
 from engine.models import CycleState
 from engine.order_life import orders_ask, venue_doubt
+from engine.venue_stop_adopting import named_adopt, stray_stops_end
 from execution.models import Fill, Order, VenueOrphan
 from execution.orders import account_name, orders_to_ask
 from execution.venues import venue_get
-from execution.venues.base import CancelAnswer, OpenOrder, Venue, VenueFill, VenueStatus
+from execution.venues.base import CancelAnswer, OpenOrder, StopVenue, Venue, VenueFill, VenueStatus
+from positions.models import VenueStop
 
 logger = logging.getLogger(__name__)
 VENUE: Final = "paper"
@@ -83,7 +85,8 @@ def portfolio_reconcile(*, portfolio_id: int, now: datetime) -> Reconciled:
     """Settle a portfolio's orders with its venue and return what was found. Call it outside a transaction."""
     venue = venue_get(name=VENUE)
     try:
-        look = _look(portfolio_id=portfolio_id, venue=venue)
+        look = _look(portfolio_id=portfolio_id, venue=venue, now=now)
+        stray_stops_end(portfolio_id=portfolio_id, venue=venue, now=now)
     except RetryLater as error:
         logger.warning("portfolio %s cannot be settled with %s: %s", portfolio_id, venue.name, error)
         return Reconciled(portfolio_id=portfolio_id, error=str(error))
@@ -106,8 +109,10 @@ def portfolio_reconcile(*, portfolio_id: int, now: datetime) -> Reconciled:
     return found
 
 
-def _look(*, portfolio_id: int, venue: Venue) -> _Look:
+def _look(*, portfolio_id: int, venue: Venue, now: datetime) -> _Look:
     """Read the venue first and our books after it, so that what is missing in them was never ours.
+
+    What stops of ours have become meanwhile is taken into our books in between.
 
     :raises RetryLater: the venue gave no usable answer
     """
@@ -117,6 +122,8 @@ def _look(*, portfolio_id: int, venue: Venue) -> _Look:
     fills = {fill.venue_fill_id: fill for fill in venue.fills_since(account=account, since=since)}
     look = _Look(working=working, fills=list(fills.values()))
     named = {*working, *(fill.client_order_id for fill in look.fills)}
+    if isinstance(venue, StopVenue):
+        named_adopt(portfolio_id=portfolio_id, client_order_ids=named, venue=venue, now=now)
     ours = Order.objects.filter(portfolio_id=portfolio_id, venue=venue.name, client_order_id__in=named)
     look.orders = {order.client_order_id: order for order in ours}
     return look
@@ -268,7 +275,11 @@ def portfolios_reconcile(*, now: datetime, begun_at: datetime | None = None) -> 
     portfolios = Portfolio.objects.exclude(world="").filter(due)
     if begun_at is None:
         lately = Q(status__in=Order.OPEN_STATUSES) | Q(finished_at__gte=now - ENDED_LATELY)
-        portfolios = portfolios.filter(pk__in=Order.objects.filter(lately).values("portfolio_id"))
+        stops = Q(status__in=VenueStop.STANDING) | Q(ended_at__gte=now - ENDED_LATELY)
+        portfolios = portfolios.filter(
+            Q(pk__in=Order.objects.filter(lately).values("portfolio_id"))
+            | Q(pk__in=VenueStop.objects.filter(stops).values("portfolio_id"))
+        )
     turn = portfolios.order_by(F("cycle__reconciled_at").asc(nulls_first=True), "pk")
     return [
         found

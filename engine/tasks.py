@@ -15,7 +15,17 @@ from celery import shared_task
 from django.conf import settings
 
 from core.clock import SYSTEM_CLOCK, utc_now
-from engine import approvals, commands, copy_cycle, emergency, order_life, recovery, syncing, upkeep
+from engine import (
+    approvals,
+    commands,
+    copy_cycle,
+    emergency,
+    order_life,
+    recovery,
+    syncing,
+    upkeep,
+    venue_stops,
+)
 from engine.sending import recover_later
 
 logger = logging.getLogger(__name__)
@@ -62,6 +72,12 @@ def orders_work() -> None:
     """
     order_life.orders_work(now=utc_now(), clock=SYSTEM_CLOCK)
     emergency.stopped_flatten(now=utc_now(), clock=SYSTEM_CLOCK)
+
+
+@shared_task(name="orders.stops")
+def orders_stops() -> None:
+    """Place, move and take back the stops that rest at the venue, and book those that were touched."""
+    venue_stops.venue_stops_work(now=utc_now(), clock=SYSTEM_CLOCK)
 
 
 @shared_task(name="commands.run")

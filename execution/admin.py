@@ -14,6 +14,7 @@ from execution.models import (
     PaperFill,
     PaperHolding,
     PaperOrder,
+    PaperStop,
     VenueOrphan,
 )
 
@@ -140,6 +141,25 @@ class PaperOrderAdmin(ReadOnlyAdmin):
     search_fields = ("client_order_id", "=account", "instrument_code", "end_reason")
     ordering = ("-id",)
     inlines = (PaperFillInline,)
+
+
+@admin.register(PaperStop)
+class PaperStopAdmin(ReadOnlyAdmin):
+    """Stops that rest at the paper venue."""
+
+    list_display = (
+        "id",
+        "account",
+        "world",
+        "side",
+        "quantity",
+        "instrument_code",
+        "trigger_price",
+        "status",
+    )
+    list_filter = ("status", "side", "world")
+    search_fields = ("client_order_id", "=account", "instrument_code", "end_reason")
+    ordering = ("-id",)
 
 
 @admin.register(PaperFill)

@@ -1,8 +1,8 @@
 """Orders with their history and fills, and the paper venue's own books.
 
-An order is a committed row with its client order id before anything is sent. ``PaperOrder``, ``PaperFill``
-and ``PaperHolding`` belong to the paper venue alone: nothing outside ``execution.venues.paper`` touches them,
-so that it can be asked about an order like any other venue.
+An order is a committed row with its client order id before anything is sent. ``PaperOrder``, ``PaperStop``,
+``PaperFill`` and ``PaperHolding`` belong to the paper venue alone: nothing outside ``execution.venues.paper``
+touches them, so that it can be asked about an order like any other venue.
 """
 
 from __future__ import annotations
@@ -241,6 +241,35 @@ class PaperOrder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.side} {self.quantity} {self.instrument_code}"
+
+
+class PaperStop(models.Model):
+    """A stop that rests at the paper venue; touched, it becomes the ``PaperOrder`` of the same client id."""
+
+    class Status(models.TextChoices):
+        ARMED = "armed", "Armed"
+        TRIGGERED = "triggered", "Triggered"
+        CANCELLED = "cancelled", "Cancelled"
+        REJECTED = "rejected", "Rejected"
+
+    client_order_id = models.CharField(max_length=34, unique=True)
+    account = models.CharField(max_length=40)
+    world = models.CharField(max_length=48)
+    instrument_code = models.CharField(max_length=48)
+    policy = models.CharField(max_length=8, choices=POLICY_CHOICES)
+    side = models.CharField(max_length=4, choices=SIDE_CHOICES)
+    quantity = models.DecimalField(**QUANTITY_DIGITS)
+    trigger_price = models.DecimalField(**PRICE_DIGITS)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.ARMED)
+    end_reason = models.CharField(max_length=200, blank=True, default="")
+    accepted_at = models.DateTimeField(default=utc_now)
+    matchable_at = models.DateTimeField(help_text="Accepted plus simulated latency.")
+
+    class Meta:
+        indexes = [models.Index(fields=["world", "id"], condition=Q(status="armed"), name="paper_stop_armed")]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.quantity} {self.instrument_code} at {self.trigger_price}"
 
 
 class PaperFill(models.Model):

@@ -43,12 +43,20 @@ CLAIM_TIMEOUT: Final = timedelta(
 
 @transaction.atomic
 def order_create(
-    *, portfolio_id: int, draft: OrderDraft, reservation_id: UUID | None, run: int, now: datetime
+    *,
+    portfolio_id: int,
+    draft: OrderDraft,
+    reservation_id: UUID | None,
+    run: int,
+    now: datetime,
+    sent_as: str = "",
 ) -> Order:
     """Store an order as PENDING with its client order id, its slices, and the reserved capital behind it.
 
     An order that opens or enlarges needs a reservation; a reduce-only one needs none.
 
+    :param sent_as: the client order id under which the venue has it already (a stop that rested there and
+        was touched); it is not sent, only asked about
     :raises ValueError: the draft makes no sense, or an opening order comes without a reservation
     :raises ReservationGone: the reservation is not granted any more; nothing was stored
     """
@@ -65,7 +73,7 @@ def order_create(
         underlying=draft.underlying,
         policy=draft.policy,
         margin_rate=draft.margin_rate,
-        client_order_id=client_order_id_new(),
+        client_order_id=sent_as or client_order_id_new(),
         venue=draft.venue,
         side=draft.side,
         quantity=draft.quantity,
@@ -82,6 +90,7 @@ def order_create(
         decision_mark=draft.decision_mark,
         run=run,
         created_at=now,
+        submit_claimed_at=now if sent_as else None,
         expires_at=now + timedelta(seconds=draft.lifetime_s),
     )
     OrderSlice.objects.bulk_create(

@@ -16,6 +16,7 @@ from positions.models import (
     PositionSlice,
     SliceEntry,
     Valuation,
+    VenueStop,
 )
 
 _WHOSE = ("=portfolio__id", "portfolio__name", "portfolio__owner__email")
@@ -191,3 +192,16 @@ class ExitGuardAdmin(ReadOnlyAdmin):
     list_select_related = ("instrument", "world")
     search_fields = ("=position__id", "=position__portfolio__id", "instrument__code")
     ordering = ("-position",)
+
+
+@admin.register(VenueStop)
+class VenueStopAdmin(ReadOnlyAdmin):
+    """Stops of ours that rest at a venue."""
+
+    list_display = (
+        "id", "portfolio", "position_id", "kind", "side", "quantity", "trigger_price", "status", "reason",
+        "created_at", "ended_at",
+    )  # fmt: skip
+    list_filter = ("status", "kind", "venue", "side")
+    list_select_related = ("portfolio",)
+    search_fields = (*_WHOSE, "=position__id", "client_order_id")

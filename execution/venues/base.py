@@ -7,11 +7,12 @@ Nothing here is ever called inside a database transaction of ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,36 @@ class CancelAnswer(StrEnum):
     NOT_KNOWN = "not_known"
 
 
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """A stop that rests at the venue: touched by a price, it becomes a marketable reduce-only order.
+
+    That order bears the same ``client_order_id`` and is asked about like any other (``order_fetch``).
+
+    :param side: of the order it becomes: "SELL" fires at ``trigger_price`` or below, "BUY" there or above
+    :param valid_until: wall time after which the venue refuses to take it
+    """
+
+    client_order_id: str
+    account: str
+    world: str
+    instrument_code: str
+    policy: str
+    side: str
+    quantity: Decimal
+    trigger_price: Decimal
+    valid_until: datetime
+
+
+class StopStatus(StrEnum):
+    """How a stop stands at a venue."""
+
+    ARMED = "armed"
+    TRIGGERED = "triggered"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+
 class Venue(Protocol):
     """A place where orders are sent."""
 
@@ -150,6 +181,41 @@ class Venue(Protocol):
 
     def fills_since(self, *, account: str, since: datetime) -> list[VenueFill]:
         """Return an account's fills that the venue made at or after wall time ``since``, oldest first.
+
+        :raises RetryLater: no usable answer
+        """
+        ...
+
+
+@runtime_checkable
+class StopVenue(Venue, Protocol):
+    """A venue at which stops can rest, several per position, all of them reduce-only."""
+
+    def stop_place(self, *, request: StopRequest, now: datetime) -> Accepted | Refused:
+        """Send a stop; sending the same client id again returns the first one's answer.
+
+        :raises RetryLater: nothing happened
+        :raises UnknownOutcome: it may have been taken
+        """
+        ...
+
+    def stop_fetch(self, *, account: str, client_order_id: str) -> StopStatus | None:
+        """Return how a stop stands, None if the venue does not know it.
+
+        :raises RetryLater: no usable answer
+        """
+        ...
+
+    def stop_cancel(self, *, account: str, client_order_id: str, now: datetime) -> CancelAnswer:
+        """Take a stop back. ``ALREADY_ENDED``: it was touched, or is gone; ``stop_fetch`` tells which.
+
+        :raises RetryLater: nothing happened
+        :raises UnknownOutcome: it may have been cancelled
+        """
+        ...
+
+    def stops_armed(self, *, accounts: Sequence[str]) -> set[str]:
+        """Return the client ids of the stops that rest on these accounts now, whoever sent them.
 
         :raises RetryLater: no usable answer
         """

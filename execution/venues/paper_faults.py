@@ -3,7 +3,8 @@
 A fault is a row, so that every process obeys it, and it counts down to none. Tests and drills tell them;
 nothing in the product does.
 
-What they mean, by operation (a row of the table ``MEANINGFUL`` each):
+What they mean, by operation (a row of the table ``MEANINGFUL`` each); stops that rest there are placed,
+asked about and taken back with the first three:
 
     submit   timeout_after: taken, no answer · timeout_before: lost, no answer · late: taken, answered after
              the delay · forget: answered as taken, and never heard of again · refuse · unavailable

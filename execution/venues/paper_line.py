@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,11 +16,14 @@ from execution.venues.base import (
     OpenOrder,
     OrderRequest,
     Refused,
+    StopRequest,
+    StopStatus,
     VenueFill,
     VenueOrder,
 )
 from execution.venues.paper import PaperVenue
 from execution.venues.paper_faults import Fault, fault_take
+from execution.venues.paper_stops import stop_cancel, stop_fetch, stop_place, stops_armed
 
 Operation = PaperFault.Operation
 Kind = PaperFault.Kind
@@ -39,6 +42,7 @@ class PaperLine:
         :param wait: passes the seconds of a fault that answers late
         """
         self._venue = PaperVenue(clock=clock)
+        self._clock = clock
         self._wait = wait
 
     def order_submit(self, *, request: OrderRequest, now: datetime) -> Accepted | Refused:
@@ -91,6 +95,39 @@ class PaperLine:
         fills = self._venue.fills_since(account=account, since=since)
         self._after(fault)
         return fills * 2 if fault is not None and fault.kind == Kind.REPEAT else fills
+
+    def stop_place(self, *, request: StopRequest, now: datetime) -> Accepted | Refused:
+        """Send a stop."""
+        fault = self._fault(Operation.SUBMIT, account=request.account)
+        at = self._clock.now() if self._clock else now
+        if fault is not None and fault.kind == Kind.FORGET:
+            return Accepted(venue_order_id=FORGOTTEN_ID)
+        why = "Told to refuse it" if fault is not None and fault.kind == Kind.REFUSE else ""
+        answer = stop_place(request=request, now=at, why_not=why)
+        self._after(fault)
+        return answer
+
+    def stop_fetch(self, *, account: str, client_order_id: str) -> StopStatus | None:
+        """Ask about a stop."""
+        fault = self._fault(Operation.FETCH, account=account)
+        if fault is not None and fault.kind == Kind.FORGET:
+            return None
+        status = stop_fetch(account=account, client_order_id=client_order_id)
+        self._after(fault)
+        return status
+
+    def stop_cancel(self, *, account: str, client_order_id: str, now: datetime) -> CancelAnswer:
+        """Ask for the end of a stop."""
+        fault = self._fault(Operation.CANCEL, account=account)
+        if fault is not None and fault.kind == Kind.FORGET:
+            return CancelAnswer.NOT_KNOWN
+        answer = stop_cancel(account=account, client_order_id=client_order_id)
+        self._after(fault)
+        return answer
+
+    def stops_armed(self, *, accounts: Sequence[str]) -> set[str]:
+        """Ask which stops rest on these accounts; one account's faults are not those of all."""
+        return stops_armed(accounts=accounts)
 
     def _fault(self, operation: Operation, *, account: str = "", client_order_id: str = "") -> Fault | None:
         """Take the fault of a call, and end the call here where nothing is to happen at the venue.

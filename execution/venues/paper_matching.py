@@ -22,6 +22,7 @@ from execution.domain.paper import PaperMatch, paper_match_step, reducible_quant
 from execution.models import PaperFault, PaperFill, PaperHolding, PaperOrder
 from execution.venues.paper import paper_assumptions
 from execution.venues.paper_faults import Fault, fault_take, faults_stand
+from execution.venues.paper_stops import paper_stops_touch
 from markets.models import Mark
 
 BATCH_SIZE: Final = 500
@@ -43,10 +44,12 @@ def paper_match(*, world: str, now: datetime, clock: WorldTime) -> list[str]:
     latency: a price that was there before the order could be is not to be had. Several
     processes may match at once: each takes orders that no other holds.
 
+    Stops that a mark touches become orders first, and meet that same mark.
+
     :param clock: the world's time, which fills are stamped with
-    :returns: client order ids of the orders that were filled or ended
+    :returns: client order ids of the orders that were filled or ended, and of the stops that were touched
     """
-    touched = _late_fills_tell(world=world, now=now)
+    touched = _late_fills_tell(world=world, now=now) + paper_stops_touch(world=world, now=now)
     last_id = 0
     while True:
         with transaction.atomic():

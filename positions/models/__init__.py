@@ -3,6 +3,7 @@
 from positions.models.books import Position, PositionSlice, SliceEntry
 from positions.models.conflicts import ConflictApproval, ConflictOverride, ConflictRecord
 from positions.models.exits import ExitDefaults, ExitGuard, ExitRules
+from positions.models.venue_stops import VenueStop
 from positions.models.worth import EquityPoint, Valuation
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "PositionSlice",
     "SliceEntry",
     "Valuation",
+    "VenueStop",
 ]

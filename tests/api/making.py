@@ -32,6 +32,7 @@ from execution.models import (
     PaperFill,
     PaperHolding,
     PaperOrder,
+    PaperStop,
     VenueOrphan,
 )
 from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, World
@@ -45,6 +46,7 @@ from positions.models import (
     Position,
     PositionSlice,
     SliceEntry,
+    VenueStop,
 )
 from traders.models import QuarantinedRead, SyncAttempt, Trader, TraderSnapshot
 
@@ -231,6 +233,10 @@ def everything_make(*, owner: User) -> Portfolio:
         paper_order=paper, quantity=fill.quantity, price=fill.price, fee=fill.fee, world_at=WORLD_START
     )
     PaperHolding.objects.create(account=paper.account, instrument_code="BTC", quantity=fill.quantity)
+    PaperStop.objects.create(
+        client_order_id="stop-1", account=paper.account, world=STAND_STILL, instrument_code="BTC",
+        side="SELL", quantity=fill.quantity, trigger_price=98_440, matchable_at=utc_now(),
+    )  # fmt: skip
     PaperFault.objects.create(operation="fetch", kind="unavailable")
     VenueOrphan.objects.create(portfolio=portfolio, venue="paper", client_order_id="0xorphan")
     position = Position.objects.create(
@@ -258,6 +264,10 @@ def everything_make(*, owner: User) -> Portfolio:
     ExitTrigger.objects.create(
         position=position, portfolio=portfolio, kind="stop_loss", price=98_000, level=98_440,
         seen_at=utc_now(), world_at=WORLD_START, order=order,
+    )  # fmt: skip
+    VenueStop.objects.create(
+        portfolio=portfolio, position=position, episode=1, kind="stop_loss", venue="paper", side="SELL",
+        client_order_id="stop-1", quantity=fill.quantity, trigger_price=98_440, status="resting",
     )  # fmt: skip
     ExitShard.objects.create(number=0)
     ExitWatcher.objects.create(name="exits@btc", seen_at=utc_now())
