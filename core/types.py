@@ -40,3 +40,4 @@ class TraderKind(StrEnum):
 
     HYPERLIQUID = "hyperliquid"
     REPLAY = "replay"
+    STRATEGY = "strategy"

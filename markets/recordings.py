@@ -6,8 +6,10 @@ are also what ``traders.recordings`` rebuilds its traders from.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -19,10 +21,13 @@ from django.conf import settings
 
 from core.errors import NotFound
 from core.instruments import Instrument, underlying_of
+from markets.domain.candles import Candle, candles_aggregate
 from markets.domain.prices import PriceSeries
+from markets.minute_bars import BAR_SPAN, coinbase_bars_read
 
 ALPHA_ARENA: Final = "replay:alpha_arena"
 HYPERLIQUID_WALLETS: Final = "replay:hyperliquid_wallets"
+COINBASE_2018: Final = "replay:coinbase_2018"
 ALPHA_ARENA_START_AT: Final = datetime(2025, 10, 17, 22, 0, tzinfo=UTC)
 WALLETS_START_AT: Final = datetime(2026, 7, 19, 1, 45, tzinfo=UTC)
 END_MARGIN: Final = timedelta(
@@ -31,6 +36,10 @@ END_MARGIN: Final = timedelta(
 PERP_PRICE_PLACES: Final = 6  # Hyperliquid perpetuals: at most 6 - szDecimals decimals in a price
 PRICE_NOTE: Final = (
     "Prices between recorded trades are interpolated: fit to show and to test, not for claims about results."
+)
+BARS_NOTE: Final = (
+    "Prices are the last recorded minute's close, as known at the time. "
+    "4 April comes from quotes, without volume."
 )
 
 
@@ -80,7 +89,11 @@ class InstrumentRecord:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recorded set: when it runs, what is traded in it, and the price of each at any moment."""
+    """One recorded set: when it runs, what is traded in it, and the price of each at any moment.
+
+    :param candles: recorded five-minute candles by code, by rising time; empty where only a few trades were
+        recorded and prices between them are interpolated, which is nothing to take signals from
+    """
 
     name: str
     label: str
@@ -89,10 +102,17 @@ class Recording:
     end_at: datetime
     instruments: tuple[InstrumentRecord, ...]
     prices: dict[str, PriceSeries]
+    candles: Mapping[str, tuple[Candle, ...]] = field(default_factory=dict)
 
     def prices_at(self, at: datetime) -> dict[str, Decimal]:
-        """Return the price of every instrument at world time ``at``, interpolated where nothing traded."""
+        """Return the price of every instrument at world time ``at``, as ``price_note`` says."""
         return {code: series.price_at(at) for code, series in self.prices.items()}
+
+    def candles_closed(self, *, code: str, before: datetime, limit: int) -> list[Candle]:
+        """Return the newest recorded candles of an instrument that are closed at ``before``, oldest first."""
+        recorded = self.candles.get(code, ())
+        closed = bisect_right(recorded, before, key=lambda candle: candle.closed_at)
+        return list(recorded[max(0, closed - limit) : closed])
 
 
 class _TripFile(msgspec.Struct):
@@ -153,13 +173,15 @@ def recording_get(*, name: str) -> Recording:
         return _alpha_arena()
     if name == HYPERLIQUID_WALLETS:
         return _hyperliquid_wallets()
+    if name == COINBASE_2018:
+        return _coinbase_2018()
     known = ", ".join(recording_names())
     raise NotFound(f"There is no recorded set named {name}. Known sets: {known}.", field="world")
 
 
 def recording_names() -> tuple[str, ...]:
     """Return the names of all recorded sets."""
-    return ALPHA_ARENA, HYPERLIQUID_WALLETS
+    return ALPHA_ARENA, HYPERLIQUID_WALLETS, COINBASE_2018
 
 
 def perp_spec(*, code: str, size_decimals: int, max_leverage: int) -> Instrument:
@@ -221,6 +243,25 @@ def _hyperliquid_wallets() -> Recording:
         label="Hyperliquid wallets, 19 to 21 July 2026 (replay)",
         start_at=WALLETS_START_AT,
         points=points,
+    )
+
+
+def _coinbase_2018() -> Recording:
+    bars = coinbase_bars_read()
+    known = _instruments_read()
+    prices = {
+        code: PriceSeries.from_points(((bar.opened_at + BAR_SPAN, bar.close) for bar in rows), stepped=True)
+        for code, rows in bars.items()
+    }
+    return Recording(
+        name=COINBASE_2018,
+        label="Coinbase, 4 and 5 April 2018 (replay)",
+        price_note=BARS_NOTE,
+        start_at=max(series.start_at for series in prices.values()),
+        end_at=max(series.end_at for series in prices.values()) + END_MARGIN,
+        instruments=tuple(known[code] for code in prices),
+        prices=prices,
+        candles={code: tuple(candles_aggregate(bars=rows)) for code, rows in bars.items()},
     )
 
 

@@ -9,3 +9,7 @@ class TradersConfig(AppConfig):
     name = "traders"
     verbose_name = "Traders"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Let Django find the checks."""
+        from traders import checks  # noqa: F401

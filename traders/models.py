@@ -1,4 +1,4 @@
-"""Traders, their snapshots, reads that were not believed, and how each sync went."""
+"""Traders, their snapshots, reads that were not believed, how each sync went, and the books of strategies."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from django.conf import settings
 from django.db import models
 
 from core.clock import utc_now
-from core.decimals import MONEY_DIGITS
+from core.decimals import MONEY_DIGITS, PRICE_DIGITS, QUANTITY_DIGITS
 from core.types import TraderKind
+from traders.domain.signals import SignalSide
 
 KIND_CHOICES = [
     (TraderKind.HYPERLIQUID.value, "Hyperliquid wallet"),
     (TraderKind.REPLAY.value, "Recorded trader"),
+    (TraderKind.STRATEGY.value, "Built-in strategy"),
 ]
+SIDE_CHOICES = [(side.value, side.value.capitalize()) for side in SignalSide]
 
 
 class Trader(models.Model):
     """Someone whose positions can be followed; shared by everyone who follows them (FOL-2).
 
-    ``key`` is the address of a wallet, or the name of a recorded trader inside its set.
+    ``key`` is the address of a wallet, the name of a recorded trader inside its set, or ``strategy:set``.
     ``owner`` is set for traders behind private credentials: only the owner sees those.
     """
 
@@ -169,3 +172,81 @@ class SyncAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.trader_id} {self.outcome}"
+
+
+class StrategyBook(models.Model):
+    """The virtual money of a trader that is a strategy; advanced candle by candle, each exactly once.
+
+    Whoever stores an advance raises ``version`` from the one it read, so that of two at once one counts.
+    """
+
+    trader = models.OneToOneField(
+        Trader, on_delete=models.CASCADE, primary_key=True, related_name="strategy_book"
+    )
+    run = models.PositiveIntegerField(help_text="Run of the world; a new run begins a new book.")
+    started_at = models.DateTimeField(help_text="World time from which its candles count.")
+    cash = models.DecimalField(**MONEY_DIGITS)
+    version = models.PositiveBigIntegerField(default=1)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(cash__gte=0), name="strategy_cash_positive")]
+
+    def __str__(self) -> str:
+        return f"book of {self.trader_id}"
+
+
+class StrategyLeg(models.Model):
+    """What a strategy's book has of one instrument, and up to where its candles are decided."""
+
+    book = models.ForeignKey(StrategyBook, on_delete=models.CASCADE, related_name="legs")
+    code = models.CharField(max_length=48)
+    reached_at = models.DateTimeField(help_text="World time up to which candles are decided.")
+    price = models.DecimalField(**PRICE_DIGITS, null=True, blank=True, help_text="Close decided last.")
+    quantity = models.DecimalField(**QUANTITY_DIGITS, default=0)
+    entry_price = models.DecimalField(**PRICE_DIGITS, null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="World time.")
+
+    class Meta:
+        ordering = ["code"]
+        constraints = [
+            models.UniqueConstraint(fields=["book", "code"], name="strategy_leg_once"),
+            models.CheckConstraint(
+                condition=models.Q(quantity=0, entry_price__isnull=True, opened_at__isnull=True)
+                | models.Q(quantity__gt=0, entry_price__isnull=False, opened_at__isnull=False),
+                name="strategy_leg_flat_or_entered",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.code}"
+
+
+class StrategySignal(models.Model):
+    """What a strategy said on one closed candle, why, and what its book did. Of a replay, the run's alone."""
+
+    trader = models.ForeignKey(Trader, on_delete=models.CASCADE, related_name="signals")
+    run = models.PositiveIntegerField()
+    at = models.DateTimeField(help_text="World time at which the candle closed.")
+    received_at = models.DateTimeField(default=utc_now, help_text="Wall time at which it was decided.")
+    code = models.CharField(max_length=48)
+    side = models.CharField(max_length=4, choices=SIDE_CHOICES)
+    reason = models.CharField(max_length=500)
+    readings = models.JSONField(default=dict)
+    price = models.DecimalField(**PRICE_DIGITS, null=True, blank=True, help_text="The candle's close.")
+    quantity = models.DecimalField(
+        **QUANTITY_DIGITS, default=0, help_text="Units the book bought, negative where sold."
+    )
+    outcome = models.CharField(max_length=200, help_text="What the book did.")
+
+    class Meta:
+        ordering = ["-at", "code"]
+        indexes = [
+            models.Index(fields=["received_at"], name="signal_age"),
+            models.Index(fields=["trader", "-at", "code"], name="signal_newest"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["trader", "code", "run", "at"], name="signal_once_a_candle")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.code} at {self.at:%Y-%m-%d %H:%M}"

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from core.clock import WorldTime
 from core.types import TraderKind
 from traders.domain.reads import ReadResult
-from traders.sources.base import TraderSource, source_make
+from traders.sources.base import PreparedSource, SourceHistory, TraderSource, source_make
 
 T = TypeVar("T")
 GATHER_S = 0.01
@@ -38,6 +38,21 @@ class ReadLoop:
             self._sources[kind] = source_make(kind=kind)
         return self._sources[kind]
 
+    def read(
+        self, kind: TraderKind, keys: Sequence[str], *, clock: WorldTime, now: datetime, max_wait_s: float
+    ) -> list[ReadResult]:
+        """Read some traders to the end."""
+        source = self._prepared(kind, keys, clock=clock, now=now)
+        return self.run(source.read(keys, clock=clock, now=now, max_wait_s=max_wait_s))
+
+    def history(self, kind: TraderKind, key: str, *, clock: WorldTime, now: datetime) -> SourceHistory:
+        """Ask what is known of a trader's past.
+
+        :raises RetryLater: no usable answer
+        """
+        source = self._prepared(kind, [key], clock=clock, now=now)
+        return self.run(source.history(key, clock=clock, now=now))
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run one coroutine to its end."""
         return self._runner.run(coroutine)
@@ -46,7 +61,8 @@ class ReadLoop:
         self, kind: TraderKind, keys: Sequence[str], *, clock: WorldTime, now: datetime, max_wait_s: float
     ) -> asyncio.Task[list[ReadResult]]:
         """Begin a read; it proceeds while someone waits in :meth:`finished`."""
-        read = self.source(kind).read(keys, clock=clock, now=now, max_wait_s=max_wait_s)
+        source = self._prepared(kind, keys, clock=clock, now=now)
+        read = source.read(keys, clock=clock, now=now, max_wait_s=max_wait_s)
         task = self._runner.get_loop().create_task(read)
         self._pending.add(task)
         return task
@@ -66,6 +82,15 @@ class ReadLoop:
         if tasks:
             self._runner.run(_settled(tasks))
         return tasks
+
+    def _prepared(
+        self, kind: TraderKind, keys: Sequence[str], *, clock: WorldTime, now: datetime
+    ) -> TraderSource:
+        """Return a source that has fetched what it needs of our own database."""
+        source = self.source(kind)
+        if isinstance(source, PreparedSource):
+            source.prepare(keys, clock=clock, now=now)
+        return source
 
     def close(self) -> None:
         """Cancel what is under way, close the sources and the loop."""

@@ -25,9 +25,14 @@ from traders.models import QuarantinedRead, Trader
 from traders.reading import read_loop
 from traders.recordings import recorded_trader_get, recorded_traders
 from traders.sources.base import SourceHistory
+from traders.strategies.pairs import pair_set_get, pair_sets_all
 
 REPLAY_INTERVAL_S: Final = 20  # reading a record costs nothing, and 20 s are hours of a replay
 PREVIEW_WAIT_S: Final = 8.0
+STRATEGY_NOTE: Final = (
+    "Decides on closed five-minute candles. Its own book is virtual: 10,000 at the start, bought and sold at "
+    "the candle's close, without fees. What following it costs shows in your fills."
+)
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
 
 
@@ -77,7 +82,8 @@ class TraderPreview:
 def trader_identify(*, kind: str, key: str) -> TraderIdentity:
     """Check what a person typed and say which trader it names.
 
-    :raises InputError: an unknown kind, an address that is none, a recorded trader that does not exist
+    :raises InputError: an unknown kind, an address that is none; a recorded trader, a strategy or a set of
+        pairs that does not exist
     """
     if kind == TraderKind.REPLAY:
         recorded = recorded_trader_get(key=key.strip())
@@ -90,6 +96,8 @@ def trader_identify(*, kind: str, key: str) -> TraderIdentity:
             note=recorded.note,
             world=recorded.world,
         )
+    if kind == TraderKind.STRATEGY:
+        return _strategy_identity(key)
     if kind == TraderKind.HYPERLIQUID:
         return _wallet_identity(key)
     known = ", ".join(TraderKind)
@@ -106,7 +114,7 @@ def trader_find_or_create(*, kind: str, key: str, now: datetime, name: str = "")
     """
     identity = trader_identify(kind=kind, key=key)
     world_ensure(name=identity.world, now=now)
-    replay = identity.kind is TraderKind.REPLAY
+    live = identity.world == LIVE
     trader, _ = Trader.objects.get_or_create(
         kind=identity.kind,
         key=identity.key,
@@ -118,7 +126,7 @@ def trader_find_or_create(*, kind: str, key: str, now: datetime, name: str = "")
             "detail": identity.detail,
             "note": identity.note,
             "next_sync_at": now,
-            "sync_interval_s": REPLAY_INTERVAL_S if replay else settings.SYNC_INTERVAL_SECONDS,
+            "sync_interval_s": settings.SYNC_INTERVAL_SECONDS if live else REPLAY_INTERVAL_S,
         },
     )
     return trader
@@ -157,8 +165,9 @@ def trader_preview(*, kind: str, key: str, now: datetime) -> TraderPreview:
 
 
 def catalogue() -> tuple[TraderIdentity, ...]:
-    """Return the recorded traders that can be followed without any account, the AI models first."""
-    return tuple(trader_identify(kind=TraderKind.REPLAY, key=trader.key) for trader in recorded_traders())
+    """Return the traders that can be followed without any account: recorded ones, then strategies."""
+    recorded = (trader_identify(kind=TraderKind.REPLAY, key=trader.key) for trader in recorded_traders())
+    return (*recorded, *(_strategy_identity(key) for key in pair_sets_all()))
 
 
 def trader_sync_pause(*, trader_ids: Sequence[int]) -> int:
@@ -227,6 +236,19 @@ def _wallet_identity(key: str) -> TraderIdentity:
     )
 
 
+def _strategy_identity(key: str) -> TraderIdentity:
+    pair_set = pair_set_get(key=key.strip())
+    return TraderIdentity(
+        kind=TraderKind.STRATEGY,
+        key=pair_set.key,
+        name=pair_set.label,
+        monogram="".join(word[0] for word in pair_set.strategy.label.split())[:2].upper(),
+        detail=f"Strategy on {', '.join(pair_set.pairs)}"[:120],
+        note=STRATEGY_NOTE,
+        world=pair_set.world,
+    )
+
+
 def _read_once(identity: TraderIdentity, *, clock: WorldTime, now: datetime) -> ReadResult:
     loop = read_loop()
     source = loop.source(identity.kind)
@@ -234,7 +256,7 @@ def _read_once(identity: TraderIdentity, *, clock: WorldTime, now: datetime) -> 
         cached = reads_cached(kind=identity.kind, keys=[identity.key], now=now)
         if identity.key in cached:
             return cached[identity.key]
-    result = loop.run(source.read([identity.key], clock=clock, now=now, max_wait_s=PREVIEW_WAIT_S))[0]
+    result = loop.read(identity.kind, [identity.key], clock=clock, now=now, max_wait_s=PREVIEW_WAIT_S)[0]
     if result.read is not None and (flaw := read_flaw(read=result.read)):
         raise RetryLater(f"{identity.name} gave an answer that cannot be ({flaw}). Try again in a minute.")
     if source.networked:
@@ -248,7 +270,7 @@ def _history_once(identity: TraderIdentity, *, clock: WorldTime, now: datetime) 
     cached = history_cached(kind=identity.kind, key=identity.key) if source.networked else None
     if cached is not None:
         return cached
-    history = loop.run(source.history(identity.key, clock=clock, now=now))
+    history = loop.history(identity.kind, identity.key, clock=clock, now=now)
     if source.networked:
         history_cache(kind=identity.kind, key=identity.key, history=history)
     return history

@@ -1,6 +1,8 @@
-"""A price over time from recorded trades: exact at each, on a straight line between two, flat outside.
+"""A price over time from what was recorded: exact at each point, and flat outside the recording.
 
-Interpolated prices are fit to show and to test; they are no quotes and must be labelled where shown.
+Between two points it lies on a straight line, or stays at the last one where the series is *stepped*. A
+line looks ahead to the next trade: such prices are fit to show and to test; they are no quotes and must be
+labelled where shown.
 """
 
 from __future__ import annotations
@@ -23,13 +25,15 @@ class PriceSeries:
 
     :param times_us: microseconds since 1970, strictly rising
     :param prices: quote currency per unit, one for each time, above zero
+    :param stepped: between two points the price is the earlier one's: nothing is known before its time
     """
 
     times_us: tuple[int, ...]
     prices: tuple[Decimal, ...]
+    stepped: bool = False
 
     @classmethod
-    def from_points(cls, points: Iterable[tuple[datetime, Decimal]]) -> PriceSeries:
+    def from_points(cls, points: Iterable[tuple[datetime, Decimal]], *, stepped: bool = False) -> PriceSeries:
         """Build a series; of several points at one moment the last given stands.
 
         :raises ValueError: no point at all, or a price that is not above zero
@@ -44,7 +48,7 @@ class PriceSeries:
             msg = "a price series needs at least one point"
             raise ValueError(msg)
         times = tuple(sorted(by_time))
-        return cls(times_us=times, prices=tuple(by_time[time] for time in times))
+        return cls(times_us=times, prices=tuple(by_time[time] for time in times), stepped=stepped)
 
     @property
     def start_at(self) -> datetime:
@@ -57,7 +61,8 @@ class PriceSeries:
         return at_of(self.times_us[-1])
 
     def price_at(self, at: datetime) -> Decimal:
-        """Return the price at ``at``: recorded, or interpolated to 9 significant digits.
+        """Return the price at ``at``: the last recorded where stepped, else recorded or interpolated to 9
+        significant digits.
 
         >>> from datetime import UTC, timedelta
         >>> day = datetime(2025, 10, 18, tzinfo=UTC)
@@ -69,7 +74,7 @@ class PriceSeries:
         after = bisect_right(self.times_us, time)
         if after == 0:
             return self.prices[0]
-        if after == len(self.times_us) or self.times_us[after - 1] == time:
+        if self.stepped or after == len(self.times_us) or self.times_us[after - 1] == time:
             return self.prices[after - 1]
         left, right = self.prices[after - 1], self.prices[after]
         gone, whole = time - self.times_us[after - 1], self.times_us[after] - self.times_us[after - 1]

@@ -1,6 +1,7 @@
 """What every kind of trader source offers, and where to find the source of a kind.
 
-A source knows how to look at traders and nothing else: no database, no schedule. Adding a kind means adding a
+A source knows how to look at traders and nothing else: no database, no schedule. The one exception, a trader
+whose book is kept here, fetches it in ``prepare``, before the event loop runs. Adding a kind means adding a
 file here, a line to ``source_make`` and a value to ``core.types.TraderKind``.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.clock import WorldTime
 from core.types import TraderKind
@@ -57,12 +58,25 @@ class TraderSource(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparedSource(Protocol):
+    """A source that reads our own database, which no event loop may; its ``read`` uses what was fetched."""
+
+    def prepare(self, keys: Sequence[str], *, clock: WorldTime, now: datetime) -> None:
+        """Fetch what the next ``read`` and ``history`` of these keys need; failures are kept for them."""
+        ...
+
+
 def source_make(*, kind: TraderKind) -> TraderSource:
     """Return a new source of a kind; heavy libraries are imported only here."""
     if kind is TraderKind.REPLAY:
         from traders.sources.replay import ReplaySource
 
         return ReplaySource()
+    if kind is TraderKind.STRATEGY:
+        from traders.sources.strategy import StrategySource
+
+        return StrategySource()
     from traders.sources.hyperliquid import HyperliquidSource
 
     return HyperliquidSource()
