@@ -9,7 +9,10 @@ from typing import Final
 
 from core.clock import SYSTEM_CLOCK, Clock
 from engine.publishing import portfolios_changed
+from engine.sending import sync_later
 from engine.wake import cycles_wake, portfolios_following, portfolios_joining
+from traders.services import trader_wake
+from traders.strategy_books import strategies_advance
 from traders.sync import SyncOutcome, sync_due
 
 SYNC_DEADLINE_S: Final = 20.0
@@ -30,6 +33,17 @@ def shard_sync(*, shard: int, shards: int, now: datetime, clock: Clock = SYSTEM_
     seen = {*outcome.synced_ids, *outcome.failed_ids, *outcome.quarantined_ids}
     portfolios_changed(portfolio_ids=portfolios_following(trader_ids=seen))
     return outcome
+
+
+def strategies_run(*, now: datetime) -> list[int]:
+    """Let every followed strategy decide on the candles closed since; return the ids of those that traded.
+
+    They are read at once; their followers are woken by that read, like those of any trader.
+    """
+    traded = strategies_advance(now=now)
+    if trader_wake(trader_ids=traded, now=now):
+        sync_later()
+    return traded
 
 
 def followers_wake(trader_ids: Iterable[int], *, now: datetime, why: str) -> None:

@@ -45,6 +45,12 @@ def sync_shard(shard: int, shards: int) -> None:
     syncing.shard_sync(shard=shard, shards=shards, now=utc_now())
 
 
+@shared_task(name="sync.strategies")
+def sync_strategies() -> None:
+    """Let the built-in strategies decide on the candles that have closed."""
+    syncing.strategies_run(now=utc_now())
+
+
 @shared_task(name="plan.due")
 def plan_due() -> None:
     """Run the copy cycles whose minute is over, or whose wake-up message was lost."""

@@ -11,13 +11,22 @@ from django.utils.safestring import SafeString
 
 from accounts.admin import ReadOnlyAdmin, admin_links
 from core.clock import utc_now
-from traders.models import QuarantinedRead, SyncAttempt, Trader, TraderSnapshot
+from traders.models import (
+    QuarantinedRead,
+    StrategyBook,
+    StrategyLeg,
+    StrategySignal,
+    SyncAttempt,
+    Trader,
+    TraderSnapshot,
+)
 from traders.services import trader_sync_pause, trader_sync_resume, trader_wake
 
 _OF_TRADER: Final = (
     ("snapshots", "traders_tradersnapshot"),
     ("sync attempts", "traders_syncattempt"),
     ("quarantined reads", "traders_quarantinedread"),
+    ("signals", "traders_strategysignal"),
     ("follows", "allocation_follow"),
 )
 _EDITABLE: Final = ("name", "monogram", "detail", "note", "sync_interval_s")
@@ -137,3 +146,34 @@ class SyncAttemptAdmin(ReadOnlyAdmin):
     list_filter = ("outcome", "trader__kind", "trader__world")
     list_select_related = ("trader",)
     search_fields = ("=trader__id", "trader__name", "=trader__key", "detail")
+
+
+@admin.register(StrategyBook)
+class StrategyBookAdmin(ReadOnlyAdmin):
+    """The virtual money of strategies."""
+
+    list_display = ("trader", "run", "started_at", "cash", "version")
+    list_select_related = ("trader",)
+    search_fields = ("=trader__id", "trader__name", "trader__key")
+    ordering = ("trader",)
+
+
+@admin.register(StrategyLeg)
+class StrategyLegAdmin(ReadOnlyAdmin):
+    """What strategies hold, and up to where their candles are decided."""
+
+    list_display = ("book", "code", "quantity", "entry_price", "opened_at", "price", "reached_at")
+    list_select_related = ("book",)
+    search_fields = ("=book__trader__id", "book__trader__key", "=code")
+    ordering = ("book", "code")
+
+
+@admin.register(StrategySignal)
+class StrategySignalAdmin(ReadOnlyAdmin):
+    """What strategies said on each closed candle, why, and what their books did."""
+
+    list_display = ("at", "trader", "code", "side", "outcome", "reason", "price", "run")
+    list_filter = ("side", "trader__world")
+    list_select_related = ("trader",)
+    search_fields = ("=trader__id", "trader__name", "trader__key", "=code", "reason")
+    ordering = ("-id",)

@@ -267,8 +267,8 @@ class _SyncRun:
 
 
 def sync_prune(*, now: datetime, batch: int = PRUNE_BATCH) -> dict[str, int]:
-    """Delete snapshots older than ``SNAPSHOT_RETENTION_DAYS`` and attempts older than 2 days, in batches
-    (SYN-6).
+    """Delete snapshots and strategies' signals older than ``SNAPSHOT_RETENTION_DAYS`` and attempts older than
+    2 days, in batches (SYN-6).
 
     A trader's newest and its basis snapshot stay however old they are. Returns the number of rows deleted
     by table.
@@ -278,6 +278,7 @@ def sync_prune(*, now: datetime, batch: int = PRUNE_BATCH) -> dict[str, int]:
     return {
         "snapshots": _delete_in_batches(_PRUNE_SNAPSHOTS, snapshots_before, batch),
         "attempts": _delete_in_batches(_PRUNE_ATTEMPTS, attempts_before, batch),
+        "signals": _delete_in_batches(_PRUNE_SIGNALS, snapshots_before, batch),
         "quarantined_reads": _delete_in_batches(_PRUNE_QUARANTINED, snapshots_before, batch),
     }
 
@@ -292,6 +293,10 @@ _PRUNE_SNAPSHOTS = """
 _PRUNE_ATTEMPTS = """
     DELETE FROM traders_syncattempt WHERE id IN (
         SELECT id FROM traders_syncattempt WHERE finished_at < %s LIMIT %s)
+"""
+_PRUNE_SIGNALS = """
+    DELETE FROM traders_strategysignal WHERE id IN (
+        SELECT id FROM traders_strategysignal WHERE received_at < %s LIMIT %s)
 """
 _PRUNE_QUARANTINED = """
     DELETE FROM traders_quarantinedread WHERE id IN (

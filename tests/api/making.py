@@ -48,7 +48,15 @@ from positions.models import (
     SliceEntry,
     VenueStop,
 )
-from traders.models import QuarantinedRead, SyncAttempt, Trader, TraderSnapshot
+from traders.models import (
+    QuarantinedRead,
+    StrategyBook,
+    StrategyLeg,
+    StrategySignal,
+    SyncAttempt,
+    Trader,
+    TraderSnapshot,
+)
 
 STAND_STILL = "replay:still"
 WORLD_START = datetime(2025, 10, 18, tzinfo=UTC)
@@ -293,6 +301,11 @@ def everything_make(*, owner: User) -> Portfolio:
     EquityPoint.objects.create(portfolio=portfolio, world_at=WORLD_START, equity=10_000, unit_value=1)
     SyncAttempt.objects.create(trader=trader, due_at=utc_now(), outcome="good")
     QuarantinedRead.objects.create(trader=trader, reason="3 positions vanished", payload={})
+    book = StrategyBook.objects.create(trader=trader, run=1, started_at=WORLD_START, cash=9_500)
+    StrategyLeg.objects.create(book=book, code="BTC", reached_at=WORLD_START)
+    StrategySignal.objects.create(
+        trader=trader, run=1, at=WORLD_START, code="BTC", side="HOLD", reason="Too little data.", outcome="-"
+    )
     decision_make(portfolio=portfolio, follow=follow, order=order)
     command = command_make(portfolio=portfolio)
     audit_write(

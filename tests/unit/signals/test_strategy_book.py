@@ -42,7 +42,7 @@ def executed(side: str, *, held: str = "0", equity: str = "10000", cash: str = "
     ],
 )
 def test_a_signal_is_carried_out_or_skipped(done: Execution, quantity: str, reason: str) -> None:
-    """EXE-1, "Signals and targets": 5 % of 10,000 at 100 are 5; buy while flat, close while held, else skip."""
+    """EXE-1, "Signals and targets": 5 % of 10,000 at 100 are 5; buy while flat, close while held."""
     assert done == Execution(D(quantity), reason)
 
 
