@@ -42,8 +42,9 @@ def candle_open(*, world: str, code: str) -> Candle | None:
 def candles_shown(*, world: str, code: str, now: datetime, limit: int = 500) -> list[Candle]:
     """Return what to draw, oldest first, the open candle last.
 
-    The live world's are the kept ones. A replay's are those of the line that its marks follow between two
-    recorded trades: interpolated, and to be labelled so (``World.price_note``).
+    The live world's are the kept ones. A replay's are the recorded ones, or where only trades were recorded
+    those of the line that its marks follow between two: interpolated, and to be labelled so
+    (``World.price_note``).
 
     :param now: wall time
     :raises NotFound: the world was never started
@@ -52,11 +53,13 @@ def candles_shown(*, world: str, code: str, now: datetime, limit: int = 500) -> 
         opened = candle_open(world=world, code=code)
         closed = candles_closed(world=world, code=code, limit=limit)
         return [*closed, *([opened] if opened else [])]
-    series = recording_get(name=world).prices.get(code)
+    recording, world_at = recording_get(name=world), world_get(name=world).clock().at(now)
+    if recording.candles:
+        return recording.candles_closed(code=code, before=world_at, limit=limit)
+    series = recording.prices.get(code)
     if series is None:
         return []
-    clock = world_get(name=world).clock()
-    shown: Sequence[Candle] = candles_of_line(series, until=clock.at(now), count=limit)
+    shown: Sequence[Candle] = candles_of_line(series, until=world_at, count=limit)
     return list(shown)
 
 

@@ -12,7 +12,7 @@ from django.db.models import Max, Min
 
 from core.clock import Clock
 from markets.candle_store import candles_write
-from markets.domain.candle_building import candles_recorded, opening_of
+from markets.domain.candle_building import CandleRecord, candles_recorded, opening_of
 from markets.domain.candles import CANDLE_SPAN
 from markets.domain.moments import MICROSECOND, us_of
 from markets.feed_hooks import FeedHooks, guarded
@@ -101,11 +101,7 @@ class ReplayTicker:
         """Store the candles of what was recorded since they were stored last; again, where that failed."""
         reached_at = self._reached(self._candled, world) or _candled_before(world)
         after = max(opening_of(reached_at), world.world_start_at) - MICROSECOND
-        records = [
-            (code, record)
-            for code, series in recording.prices.items()
-            for record in candles_recorded(series.points_between(after, world_at), until=world_at)
-        ]
+        records = recording_candles(recording=recording, after=after, until=world_at)
         candles_write(world=world, records=records, source=CandleSource.RECORDED)
         self._candled[world.name] = (world.run, world_at)
 
@@ -161,6 +157,27 @@ def ticks_between(
     return [
         Tick(world=world.name, run=world.run, code=code, price=price, quoted_us=us, received_us=received_us)
         for us, code, price in sorted(told, key=lambda row: row[:2])
+    ]
+
+
+def recording_candles(
+    *, recording: Recording, after: datetime, until: datetime
+) -> list[tuple[str, CandleRecord]]:
+    """Return the candles that hold what was recorded later than ``after`` and up to ``until``.
+
+    Where candles were recorded they are those, as they close; else they are made of the recorded prices.
+    """
+    if recording.candles:
+        return [
+            (code, CandleRecord(candle, ticks=4, last_us=us_of(candle.closed_at) - 1, closed=True))
+            for code, candles in recording.candles.items()
+            for candle in candles
+            if after < candle.closed_at <= until
+        ]
+    return [
+        (code, record)
+        for code, series in recording.prices.items()
+        for record in candles_recorded(series.points_between(after, until), until=until)
     ]
 
 

@@ -6,11 +6,15 @@ which looks ahead to the next trade: signals are refused there with the reason.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
+from markets.candles import candles_closed
 from markets.domain.candles import Candle
 from markets.models import LIVE
 from markets.recordings import recording_get
+
+SETTLES: Final = timedelta(seconds=60)  # so long a live candle may wait for the venue's own, with its volume
 
 
 def signals_barred(*, world: str) -> str:
@@ -25,5 +29,17 @@ def signals_barred(*, world: str) -> str:
 
 
 def signal_candles(*, world: str, code: str, before: datetime, limit: int) -> list[Candle]:
-    """Return the newest candles of an instrument that are closed at world time ``before``, oldest first."""
-    return recording_get(name=world).candles_closed(code=code, before=before, limit=limit)
+    """Return the newest candles of an instrument that are closed at world time ``before``, oldest first.
+
+    A live candle without volume is left out in its first minute, and those after it: the venue's own, which
+    has one, may still take its place.
+    """
+    if world != LIVE:
+        return recording_get(name=world).candles_closed(code=code, before=before, limit=limit)
+    candles = candles_closed(world=world, code=code, before=before, limit=limit)
+    waiting = (
+        place
+        for place, candle in enumerate(candles)
+        if candle.volume is None and candle.closed_at > before - SETTLES
+    )
+    return candles[: next(waiting, len(candles))]

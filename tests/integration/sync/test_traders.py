@@ -67,8 +67,9 @@ def test_a_trader_is_shared_however_it_is_written(now: datetime) -> None:
 
 
 def test_the_catalogue_names_every_recorded_trader() -> None:
-    """FOL-3: what can be followed without any account."""
-    assert len(catalogue()) == 9
+    """FOL-3: what can be followed without any account, the shipped strategies at the end."""
+    kinds = [identity.kind.value for identity in catalogue()]
+    assert kinds == ["replay"] * 9 + ["strategy"] * 3
     assert catalogue()[0] == trader_identify(kind="replay", key="deepseek-chat-v3.1")
 
 
