@@ -30,7 +30,7 @@ def feed_make(*, clock: Clock) -> Feed:
             on_trader_events=_traders_moved,
             may_restart=_may_restart,
             live_wanted=_live_wanted,
-            live_dexes=_live_dexes,
+            live_codes=_live_codes,
         ),
     )
 
@@ -63,13 +63,11 @@ def _live_wanted() -> bool:
     return followed.exists() or Portfolio.objects.filter(world=LIVE).exists()
 
 
-def _live_dexes() -> Collection[str]:
-    """Return the builders' exchanges whose instruments are held, or known of a followed trader."""
-    held = Position.objects.filter(portfolio__world=LIVE, instrument_id__contains=":").exclude(
-        status="closed"
-    )
+def _live_codes() -> Collection[str]:
+    """Return the instruments that are held, or known of a followed trader."""
+    held = Position.objects.filter(portfolio__world=LIVE).exclude(status="closed")
     codes = set(held.values_list("instrument_id", flat=True))
     for trader in Trader.objects.filter(world=LIVE, follows__isnull=False).select_related("latest_snapshot"):
         if trader.latest_snapshot:
-            codes |= {row["code"] for row in trader.latest_snapshot.positions if ":" in row["code"]}
-    return {code.split(":", 1)[0] for code in codes}
+            codes |= {row["code"] for row in trader.latest_snapshot.positions}
+    return codes

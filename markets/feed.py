@@ -12,7 +12,7 @@ from django.db import connection
 
 from core.clock import Clock
 from markets.feed_hooks import FeedHooks, Stop, guarded
-from markets.live_feed import LivePoller
+from markets.live_feed import LiveFeed
 from markets.replay_feed import ReplayTicker
 from markets.tape_buffer import tape_buffer_make
 
@@ -32,8 +32,8 @@ class Feed:
 
         A database that is away is waited for: each failing second is logged and the next one tries again.
         """
-        poller = LivePoller(clock=self._clock, hooks=self._hooks)
-        live = threading.Thread(target=poller.run, args=(stop,), name="live")
+        live_feed = LiveFeed(clock=self._clock, hooks=self._hooks, tape=tape_buffer_make())
+        live = threading.Thread(target=live_feed.run, args=(stop,), name="live")
         live.start()
         try:
             while not stop.is_set():

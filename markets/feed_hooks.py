@@ -43,7 +43,8 @@ class FeedHooks:
     :param on_trader_events: world name and those keys, once their moment has come
     :param may_restart: may this finished replay start again (nothing is held in it any more)?
     :param live_wanted: does anybody need live prices now?
-    :param live_dexes: builders' dexes of which live prices are needed, beside the venue's own
+    :param live_codes: instruments that are held or wanted in the live world: candles are kept of these, and
+        prices of their builders' dexes are read beside the venue's own
     """
 
     on_marks: OnMarks
@@ -51,7 +52,7 @@ class FeedHooks:
     on_trader_events: OnTraderEvents
     may_restart: MayRestart
     live_wanted: Callable[[], bool]
-    live_dexes: Callable[[], Collection[str]]
+    live_codes: Callable[[], Collection[str]]
 
 
 def guarded(event: str, step: Callable[[], None]) -> None:

@@ -82,11 +82,18 @@ class InfoClient:
         await self.budget.take(sum(map(weight_of, requests)), max_wait_s=max_wait_s)
 
     async def ask(
-        self, request: Mapping[str, Any], answer: type[T], *, max_wait_s: float, paid: bool = False
+        self,
+        request: Mapping[str, Any],
+        answer: type[T],
+        *,
+        max_wait_s: float,
+        paid: bool = False,
+        weight: int | None = None,
     ) -> T:
         """Send one request and return its answer decoded as ``answer``.
 
         :param max_wait_s: longest wait for room in the budget
+        :param weight: what it costs, where that depends on more than its type
         :param paid: room was made before with :meth:`pay`
         :raises BudgetExhausted: no room in time; nothing was sent
         :raises RateLimited: the venue asked for a pause
@@ -94,7 +101,7 @@ class InfoClient:
         :raises RetryLater: no answer, or the budget cannot be reached
         """
         if not paid:
-            await self.pay([request["type"]], max_wait_s=max_wait_s)
+            await self.budget.take(weight or weight_of(request["type"]), max_wait_s=max_wait_s)
         text = await self._post(request)
         try:
             return msgspec.json.decode(text, type=answer)
@@ -143,11 +150,6 @@ def instruments_from_meta(meta: Meta, *, source_note: str) -> list[InstrumentRec
         for asset in meta.universe
         if not asset.is_delisted and is_code(asset.name)
     ]
-
-
-def usable_mids(mids: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Return the finite prices above zero of an ``allMids`` answer."""
-    return {code: price for code, price in mids.items() if price.is_finite() and price > 0}
 
 
 def contexts_from(answer: Contexts) -> list[ContextRecord]:

@@ -1,153 +1,137 @@
-"""Live prices: one request for the venue, one more per builder's dex, while somebody needs them."""
+"""Live prices: one websocket for all of them, and polls where it is silent, while somebody needs them."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from decimal import Decimal
+import threading
+from functools import partial
 from typing import Final
 
-import structlog
+from django.conf import settings
 from django.db import connection
 
 from core.clock import Clock
-from core.errors import EnsembleError, RateLimited
-from markets.domain.returns import hour_of
+from markets.candle_repair import CandleRepair
+from markets.connections import redis_open_now
 from markets.feed_hooks import FeedHooks, Stop, guarded
-from markets.hyperliquid import (
-    Contexts,
-    InfoClient,
-    Meta,
-    contexts_from,
-    instruments_from_meta,
-    usable_mids,
-)
-from markets.models import LIVE, World
-from markets.selectors import instrument_codes, world_get
-from markets.services import (
-    contexts_write,
-    instruments_refresh,
-    marks_write,
-    samples_write,
-    world_ensure,
-)
+from markets.feed_state import FeedState, feed_state_write
+from markets.hyperliquid import InfoClient
+from markets.hyperliquid_socket import MidsSocket
+from markets.live_polling import LIVE_POLL_S, LivePoller
+from markets.live_prices import LivePrices
+from markets.live_store import LiveStore
+from markets.models import LIVE
+from markets.selectors import instrument_codes, marks_for
+from markets.services import world_ensure
+from markets.tape_buffer import TapeBuffer
 
-log = structlog.get_logger(__name__)
-LIVE_POLL_S: Final = 5.0
-LIVE_POLL_SLOWEST_S: Final = 60.0
-META_EVERY_S: Final = 3600.0
-CONTEXTS_EVERY_S: Final = 300.0
-LIVE_WAIT_S: Final = 4.0  # longest wait for room in the budget
+TURN_S: Final = 1.0
+DOUBT_POLL_S: Final = 1.0  # a jump heard by poll is not left waiting for long
+STATE_EVERY_S: Final = 5.0
 
 
-class LivePoller:
-    """Polls live prices while somebody needs them: one request for the venue, one more per builder's dex."""
+class LiveFeed:
+    """Hears prices in one thread, and in another stores them, polls, and back-fills candles."""
 
-    def __init__(self, *, clock: Clock, hooks: FeedHooks, client: InfoClient | None = None) -> None:
+    def __init__(
+        self, *, clock: Clock, hooks: FeedHooks, tape: TapeBuffer, client: InfoClient | None = None
+    ) -> None:
+        self.prices = LivePrices(clock=clock, tape=tape)
+        self.socket = MidsSocket(clock=clock, deliver=self.prices.tell)
         self._clock = clock
         self._hooks = hooks
-        self._client = client
-        self._failures = 0
-        self._meta_s: dict[str, float] = {}
-        self._contexts_s = float("-inf")
-        self._sampled_at: datetime | None = None  # the hour whose prices were kept last
+        self._poller = LivePoller(clock=clock, client=client)
+        self._redis = redis_open_now(url=settings.REDIS_URL)
+        self._store = LiveStore(clock=clock, prices=self.prices, on_marks=hooks.on_marks, tape=self._redis)
+        self._repair = CandleRepair(clock=clock)
+        self._candled: frozenset[str] = frozenset()
+        self._wanted = False
+        self._seeded = False
+        self._next_poll_s = self._next_state_s = float("-inf")
 
     def run(self, stop: Stop) -> None:
-        """Poll every 5 seconds until stopped; failures stretch the pause up to a minute, with jitter."""
+        """Go on until stopped; each failing step is logged and tried again."""
+        socket = threading.Thread(target=self.socket.run, args=(stop,), name="live-socket")
         with asyncio.Runner() as runner:
+            socket.start()
             try:
                 while not stop.is_set():
-                    guarded("live_poll_failed", lambda: self.poll(runner))
-                    stop.wait(self.pause_s())
+                    self.turn(runner)
+                    stop.wait(TURN_S)
             finally:
-                if self._client is not None:
-                    runner.run(self._client.close())
+                socket.join()
+                runner.run(self._poller.client.close())
+                self._redis.close()
                 connection.close()
+
+    def turn(self, runner: asyncio.Runner) -> None:
+        """Do once what is due."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._next_poll_s:
+            guarded("live_poll_failed", partial(self.poll, runner))
+            self._next_poll_s = self._clock.monotonic_s() + self.pause_s()
+        if self._wanted:
+            guarded("live_marks_failed", self._store.marks)
+            guarded("live_candles_failed", self._store.candles)
+            guarded("candle_repair_failed", partial(self._repair_step, runner))
+        if now_s >= self._next_state_s:
+            guarded("feed_state_failed", self._state_tell)
+            self._next_state_s = now_s + STATE_EVERY_S
 
     def pause_s(self) -> float:
         """Return the seconds until the next poll."""
-        if not self._failures:
-            return LIVE_POLL_S
-        slowest = min(LIVE_POLL_SLOWEST_S, LIVE_POLL_S * 2.0 ** min(self._failures, 10))
-        return random.uniform(LIVE_POLL_S, slowest)  # noqa: S311 - jitter, no secret
+        waits = self.prices.doubts and not self._poller.failing
+        return DOUBT_POLL_S if waits else self._poller.pause_s()
 
     def poll(self, runner: asyncio.Runner) -> None:
-        """Fetch live prices once and write the marks of known instruments, if anybody needs them."""
-        if not self._hooks.live_wanted():
-            self._failures = 0
+        """See what is wanted, and ask for what no socket tells."""
+        self._wanted = self._hooks.live_wanted()
+        if not self._wanted:
+            self.socket.want(None)
+            self._poller.rest()
             return
-        dexes = ("", *sorted(self._hooks.live_dexes()))
-        world = world_ensure(name=LIVE, now=self._clock.now())
-        try:
-            for dex in dexes:
-                self._instruments(runner, dex)
-            mids: dict[str, Decimal] = {}
-            for dex in dexes:
-                mids |= runner.run(self._mids(dex))
-        except EnsembleError as error:
-            self._failures += 1
-            pressed = isinstance(error, RateLimited)
-            log.warning(
-                "live_prices_unavailable", error=str(error), failures=self._failures, rate_limited=pressed
-            )
-            return
-        self._failures = 0
-        self._write(world, mids)
-        self._contexts(runner, dexes)
+        world_ensure(name=LIVE, now=self._clock.now())
+        codes = frozenset(self._hooks.live_codes())
+        dexes = frozenset({"", *(code.split(":", 1)[0] for code in codes if ":" in code)})
+        self._listen(codes)
+        self.socket.want(dexes if settings.LIVE_STREAM else None)
+        self._poller.poll(
+            runner,
+            dexes=sorted(dexes),
+            silent=lambda dex: not self.socket.fresh(dex=dex, within_s=LIVE_POLL_S),
+            tell=self.prices.tell,
+            on_rules=partial(self._listen, codes),
+        )
 
-    def _write(self, world: World, mids: Mapping[str, Decimal]) -> None:
+    def _listen(self, codes: frozenset[str]) -> None:
+        """Say to whom it may concern which instruments are known, and which of them have candles."""
+        if not self._seeded:
+            marks = marks_for(world=LIVE, now=self._clock.now())
+            self.prices.believe({code: mark.price for code, mark in marks.items()})
+            self._seeded = True
         known = instrument_codes()
-        now = self._clock.now()
-        prices = {code: price for code, price in mids.items() if code in known}
-        if prices:
-            marks_write(world=world, prices=prices, quoted_at=now, received_at=now)
-            if self._sampled_at != hour_of(now) and samples_write(world=world, prices=prices, at=now):
-                self._sampled_at = hour_of(now)
-            self._hooks.on_marks(world_get(name=world.name))
+        self._candled = codes & known
+        self.prices.listen_for(codes=known, candled=self._candled)
 
-    def _instruments(self, runner: asyncio.Runner, dex: str) -> None:
-        """Take over the venue's rules of a dex once an hour."""
-        now_s = self._clock.monotonic_s()
-        if now_s - self._meta_s.get(dex, float("-inf")) < META_EVERY_S:
-            return
-        meta = runner.run(self._meta(dex))
-        note = f"Hyperliquid meta{f' of dex {dex}' if dex else ''}, {self._clock.now():%d %b %Y}"
-        instruments_refresh(instruments=instruments_from_meta(meta, source_note=note))
-        self._meta_s[dex] = now_s
+    def _repair_step(self, runner: asyncio.Runner) -> None:
+        if self._candled:
+            world = world_ensure(name=LIVE, now=self._clock.now())
+            self._repair.step(world=world, codes=self._candled, client=self._poller.client, runner=runner)
 
-    def _contexts(self, runner: asyncio.Runner, dexes: Iterable[str]) -> None:
-        """Read every five minutes how much trades; prices never wait for it, and without it ranks say so."""
-        now_s = self._clock.monotonic_s()
-        if now_s - self._contexts_s < CONTEXTS_EVERY_S:
-            return
-        self._contexts_s = now_s
-        try:
-            for dex in dexes:
-                answer = runner.run(self._context(dex))
-                contexts_write(contexts=contexts_from(answer), at=self._clock.now())
-        except EnsembleError as error:
-            log.warning("live_contexts_unavailable", error=str(error))
-
-    async def _context(self, dex: str) -> Contexts:
-        request = _of_dex("metaAndAssetCtxs", dex)
-        answer: Contexts = await self._info().ask(request, Contexts, max_wait_s=LIVE_WAIT_S)  # type: ignore[arg-type]
-        return answer
-
-    async def _meta(self, dex: str) -> Meta:
-        return await self._info().ask(_of_dex("meta", dex), Meta, max_wait_s=LIVE_WAIT_S)
-
-    async def _mids(self, dex: str) -> dict[str, Decimal]:
-        mids = await self._info().ask(_of_dex("allMids", dex), dict[str, Decimal], max_wait_s=LIVE_WAIT_S)
-        return usable_mids(mids)
-
-    def _info(self) -> InfoClient:
-        """Return the client, made inside the loop it belongs to."""
-        if self._client is None:
-            self._client = InfoClient()
-        return self._client
-
-
-def _of_dex(request: str, dex: str) -> dict[str, str]:
-    return {"type": request, "dex": dex} if dex else {"type": request}
+    def _state_tell(self) -> None:
+        socket, counts = self.socket.state, self.prices.counts
+        state = FeedState(
+            at=self._clock.now(),
+            wanted=self._wanted,
+            socket_since=socket.connected_at,
+            socket_heard_at=socket.heard_at,
+            socket_lost=socket.lost,
+            socket_why=socket.why,
+            garbage=socket.garbage,
+            told=counts.told,
+            refused=counts.refused,
+            doubted=counts.doubted,
+            waiting=self.prices.waiting,
+            thinned=self.prices.thinned,
+        )
+        feed_state_write(client=self._redis, state=state)

@@ -38,7 +38,7 @@ class Above:
     moved: list[tuple[str, Sequence[str]]] = field(default_factory=list)
     restart: bool = False
     wanted: bool = True
-    dexes: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
 
     def hooks(self) -> FeedHooks:
         """Return the feed's hooks into this."""
@@ -50,5 +50,5 @@ class Above:
             on_trader_events=lambda world, keys: self.moved.append((world, keys)),
             may_restart=lambda world: self.restart,
             live_wanted=lambda: self.wanted,
-            live_dexes=lambda: self.dexes,
+            live_codes=lambda: self.codes,
         )

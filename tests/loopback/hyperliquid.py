@@ -1,7 +1,8 @@
 """A Hyperliquid `info` endpoint on loopback, a process that answers recorded bytes and can misbehave.
 
 `python -m tests.loopback.hyperliquid` prints its port and runs until its standard input is closed.
-`POST /info` answers; `POST /control` (JSON of a `Script`) says how; `GET /stats` says what was asked.
+`POST /info` answers, `/ws` is the socket; `POST /control` (JSON of a `Script`) says how; `GET /stats` says
+what was asked.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class Loopback:
     """The endpoint's state: scripted answers and faults, and what was asked so far."""
 
     def __init__(self) -> None:
+        self.sockets: list[tuple[web.WebSocketResponse, asyncio.Transport]] = []
         self.bodies = {kind: recorded(name) for kind, name in DEFAULTS.items()} | PLAIN
         self.reset()
 
@@ -62,9 +64,17 @@ class Loopback:
         self.spent: list[tuple[float, int]] = []
         self.open_now = 0
         self.open_most = 0
+        self.socket_does = "tell"
+        self.subscribed: list[str] = []
+        self.pings = 0
+        self.opened = 0
 
     async def control(self, request: web.Request) -> web.Response:
-        """Take a script: reset, seed, delay_s, delays by user, answers by "type|user|dex", rules."""
+        """Take a script: reset, seed, delay_s, delays by user, answers by "type|user|dex", rules.
+
+        And for sockets: `socket_does`, see `Loopback.socket`; `tell`, texts to send on each open one; `cut`
+        and `half`, which end them all in the middle of nothing, or of a message.
+        """
         script = await request.json()
         if script.get("reset"):
             self.reset()
@@ -75,6 +85,15 @@ class Loopback:
         self.answers.update(script.get("answers", {}))
         if "rules" in script:
             self.rules = script["rules"]
+        self.socket_does = script.get("socket_does", self.socket_does)
+        for socket, transport in [*self.sockets]:
+            for text in script.get("tell", []):
+                await socket.send_str(text)
+            if script.get("half"):
+                transport.write(b"\x81\x7e\x10\x00half a message")
+            if script.get("half") or script.get("cut"):
+                await asyncio.sleep(0.01)
+                transport.abort()
         return web.json_response({})
 
     async def stats(self, _: web.Request) -> web.Response:
@@ -92,13 +111,58 @@ class Loopback:
                 "weight": sum(w for _, w in self.spent),
                 "heaviest_minute": heaviest,
                 "open_most": self.open_most,
+                "sockets": len(self.sockets),
+                "sockets_opened": self.opened,
+                "subscribed": self.subscribed,
+                "pings": self.pings,
             }
         )
+
+    async def socket(self, request: web.Request) -> web.StreamResponse:
+        """Hold a socket as the venue does: confirm subscriptions, tell `allMids` at once, answer pings.
+
+        Where `socket_does` is "refuse" there is none; "mute" never says a word; "pong" answers pings alone.
+        """
+        self.opened += 1
+        if self.socket_does == "refuse":
+            return web.Response(status=503)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        assert isinstance(request.transport, asyncio.Transport)
+        place = (socket, request.transport)
+        self.sockets.append(place)
+        try:
+            async for message in socket:
+                if message.type is not web.WSMsgType.TEXT:
+                    break
+                await self.heard(socket, json.loads(message.data))
+        except ConnectionError:
+            pass
+        finally:
+            self.sockets.remove(place)
+        return socket
+
+    async def heard(self, socket: web.WebSocketResponse, asked: dict[str, Any]) -> None:
+        """Answer one message of a socket."""
+        if asked["method"] == "ping":
+            self.pings += 1
+            if self.socket_does != "mute":
+                await socket.send_json({"channel": "pong"})
+            return
+        dex = asked["subscription"].get("dex", "")
+        self.subscribed.append(dex)
+        if self.socket_does == "tell":
+            await socket.send_json({"channel": "subscriptionResponse", "data": asked})
+            mids = json.loads(self.body_for("allMids", "", dex))
+            await socket.send_json(
+                {"channel": "allMids", "data": {"mids": mids} | ({"dex": dex} if dex else {})}
+            )
 
     async def info(self, request: web.Request) -> web.StreamResponse:
         """Answer one request, or fail as a rule says."""
         asked = await request.json()
         kind, user, dex = asked["type"], str(asked.get("user", "")).lower(), asked.get("dex", "")
+        user = user or asked.get("req", {}).get("coin", "").lower()
         self.asked[kind] += 1
         self.by_user[user] += 1
         self.spent.append((time.monotonic(), weight_of(kind)))
@@ -170,6 +234,7 @@ async def serve() -> None:
     loopback = Loopback()
     app = web.Application()
     app.router.add_post("/info", loopback.info)
+    app.router.add_get("/ws", loopback.socket)
     app.router.add_post("/control", loopback.control)
     app.router.add_get("/stats", loopback.stats)
     runner = web.AppRunner(app, access_log=None)

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from tests.loopback.running import HyperliquidProcess
 from traders.reading import read_loop_close
 
 
@@ -41,20 +39,3 @@ class StillClock:
 def still(now: datetime) -> StillClock:
     """A clock that does not run during a sync."""
     return StillClock(now)
-
-
-@pytest.fixture(scope="session")
-def loopback_process() -> Iterator[HyperliquidProcess]:
-    """One loopback Hyperliquid for all tests of a run."""
-    process = HyperliquidProcess()
-    yield process
-    process.stop()
-
-
-@pytest.fixture
-def hyperliquid(loopback_process: HyperliquidProcess, settings: Any) -> HyperliquidProcess:
-    """The loopback Hyperliquid, in its first state, as the venue this test's code talks to."""
-    loopback_process.script(reset=True)
-    settings.HYPERLIQUID_URL = loopback_process.url
-    settings.HYPERLIQUID_WEIGHT_PER_MINUTE = 100_000  # tests of the budget set their own
-    return loopback_process

@@ -16,7 +16,7 @@ from markets import replay_feed as feed_module
 from markets.feed import Feed
 from markets.feed_hooks import FeedHooks
 from markets.hyperliquid import Contexts, contexts_from
-from markets.live_feed import LivePoller
+from markets.live_feed import LiveFeed
 from markets.models import Instrument, Mark, PriceSample, World
 from markets.replay_feed import ReplayTicker
 from markets.selectors import contexts_recent, marks_for, world_get
@@ -90,7 +90,7 @@ def test_what_could_not_be_told_is_told_again(above: Above, clock: HandClock) ->
             on_trader_events=tell,
             may_restart=hooks.may_restart,
             live_wanted=hooks.live_wanted,
-            live_dexes=hooks.live_dexes,
+            live_codes=hooks.live_codes,
         ),
         tape=tape_buffer_make(),
     )
@@ -149,11 +149,17 @@ _CONTEXTS = (
 )
 
 
+def heard(live: LiveFeed, runner: asyncio.Runner) -> None:
+    """Poll once and store the marks, as a turn of the feed does."""
+    live.poll(runner)
+    live._store.marks()
+
+
 def test_live_marks_come_with_the_venues_own_rules(
     above: Above, clock: HandClock, hyperliquid: HyperliquidProcess
 ) -> None:
     """MKT-1: one request for all prices, instruments from the meta, only where somebody needs them."""
-    above.dexes = ("xyz",)
+    above.codes = ("xyz:TSLA",)
     hyperliquid.script(
         answers={
             "meta||xyz": '{"universe":[{"name":"xyz:TSLA","szDecimals":3,"maxLeverage":10}]}',
@@ -162,16 +168,16 @@ def test_live_marks_come_with_the_venues_own_rules(
             "metaAndAssetCtxs||": '[{"universe":[]},[]]',
         }
     )
-    poller = LivePoller(clock=clock, hooks=above.hooks())
+    live = LiveFeed(clock=clock, hooks=above.hooks(), tape=tape_buffer_make())
     with asyncio.Runner() as runner:
         above.wanted = False
-        poller.poll(runner)
+        heard(live, runner)
         assert hyperliquid.stats()["total"] == 0
         above.wanted = True
-        poller.poll(runner)
-        poller.poll(runner)
-        assert poller._client is not None
-        runner.run(poller._client.close())
+        heard(live, runner)
+        clock.move(5)
+        heard(live, runner)
+        runner.run(live._poller.client.close())
     assert hyperliquid.stats()["asked"] == {"meta": 2, "allMids": 4, "metaAndAssetCtxs": 2}
     tesla = contexts_recent(codes=["xyz:TSLA"], now=clock.now())["xyz:TSLA"]
     assert (tesla.day_volume, tesla.impact_spread) == (Decimal("23565824.40"), Decimal("0.00063593"))
@@ -203,13 +209,12 @@ def test_volume_and_depth_that_cannot_be_read_stop_no_price(
 ) -> None:
     """EXE-2, MKT-1: prices are written, nothing is known of the markets, and it is asked again later."""
     hyperliquid.script(rules=[{"type": "metaAndAssetCtxs", "do": "500"}])
-    poller = LivePoller(clock=clock, hooks=above.hooks())
+    live = LiveFeed(clock=clock, hooks=above.hooks(), tape=tape_buffer_make())
     with asyncio.Runner() as runner:
         for _ in range(3):
-            poller.poll(runner)
-        assert poller.pause_s() == 5.0
-        assert poller._client is not None
-        runner.run(poller._client.close())
+            heard(live, runner)
+        assert live.pause_s() == 5.0
+        runner.run(live._poller.client.close())
     assert marks_for(world="live", now=clock.now())["BTC"].price > 0
     assert contexts_recent(codes=["BTC"], now=clock.now()) == {}
     assert hyperliquid.stats()["asked"]["metaAndAssetCtxs"] == 1
@@ -219,24 +224,23 @@ def test_live_prices_that_fail_slow_down_and_recover(
     above: Above, clock: HandClock, hyperliquid: HyperliquidProcess
 ) -> None:
     """SYN-3, MKT-1: failures stretch the pause, up to a minute; marks age and turn stale meanwhile."""
-    poller = LivePoller(clock=clock, hooks=above.hooks())
+    live = LiveFeed(clock=clock, hooks=above.hooks(), tape=tape_buffer_make())
     with asyncio.Runner() as runner:
-        poller.poll(runner)
-        assert poller.pause_s() == 5.0
+        heard(live, runner)
+        assert live.pause_s() == 5.0
         hyperliquid.script(rules=[{"type": "allMids", "do": "500"}])
         for _ in range(6):
-            poller.poll(runner)
-        pauses = [poller.pause_s() for _ in range(50)]
+            heard(live, runner)
+        pauses = [live.pause_s() for _ in range(50)]
         assert all(5.0 <= pause <= 60.0 for pause in pauses)
         assert max(pauses) > 20.0
         clock.move(16)
         assert marks_for(world="live", now=clock.now())["BTC"].stale
         hyperliquid.script(rules=[])
-        poller.poll(runner)
-        assert poller.pause_s() == 5.0
+        heard(live, runner)
+        assert live.pause_s() == 5.0
         assert not marks_for(world="live", now=clock.now())["BTC"].stale
-        assert poller._client is not None
-        runner.run(poller._client.close())
+        runner.run(live._poller.client.close())
 
 
 def eventually(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
