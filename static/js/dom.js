@@ -93,15 +93,18 @@ export class KeyedList {
     Object.assign(this, { parent, template, fill, compare, rows: new Map() });
   }
 
-  /** Bring the rows in line with `entities`. `keys` limits the refill to those touched; null refills all. */
-  sync(entities, keys, context) {
+  /**
+   * Bring the rows in line with `entities`. `keys` limits the refill to those touched; null refills all.
+   * `most` draws only so many, the first in order: the others are drawn when they are touched, or by a call without it.
+   */
+  sync(entities, keys, context, most = Infinity) {
     for (const [key, row] of this.rows) {
       if (key in entities) continue;
       row.root.remove();
       row.extra?.remove();
       this.rows.delete(key);
     }
-    for (const key of keys ?? Object.keys(entities)) {
+    for (const key of this.#wanted(entities, keys, most)) {
       const entity = entities[key];
       if (!entity) continue;
       let row = this.rows.get(key);
@@ -110,6 +113,17 @@ export class KeyedList {
       this.fill(row, entity, context);
     }
     this.#order();
+  }
+
+  #wanted(entities, keys, most) {
+    const all = keys ?? Object.keys(entities);
+    if (most === Infinity) return all;
+    return [...all].filter((key) => entities[key]).sort((a, b) => this.compare(entities[a], entities[b])).slice(0, most);
+  }
+
+  /** Keys of `entities` that have no row yet. */
+  missing(entities) {
+    return new Set(Object.keys(entities).filter((key) => !this.rows.has(key)));
   }
 
   #order() {

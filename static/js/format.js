@@ -99,6 +99,14 @@ export function span(seconds) {
   return `${Math.floor(hours / 24)} d ${two(hours % 24)} h`;
 }
 
+/** "14 d", "36 h" or "1.5 h" for a span that a person chose, in seconds. */
+export function days(seconds) {
+  const hours = seconds / 3600;
+  if (hours >= 48 && hours % 24 === 0) return `${hours / 24} d`;
+  if (hours >= 48) return `${number(hours / 24, 1)} d`;
+  return `${number(hours, hours % 1 ? 1 : 0)} h`;
+}
+
 /** Seconds from one time to another; both ISO text or epoch milliseconds. */
 export const secondsBetween = (from, to) => (new Date(to).getTime() - new Date(from).getTime()) / 1000;
 

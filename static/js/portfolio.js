@@ -14,6 +14,10 @@ import { EquityPanel } from "./equity_panel.js";
 
 const at = (id) => document.getElementById(id);
 
+// What a screen shows at first. The rest is drawn once that has been painted, and before any news.
+const FOLD = { positions: 12, conflicts: 5 };
+const BELOW = ["traders", "orders", "activity"];
+
 /** Renders a view into the page's regions; `render` takes what was touched. */
 export class PortfolioPage {
   constructor(view) {
@@ -25,6 +29,22 @@ export class PortfolioPage {
     this.orders = new Orders(at("orders"));
   }
 
+  /** Draw what the first screen shows; `rest` draws what is missing. */
+  renderFold() {
+    const changed = everything();
+    for (const section of BELOW) changed.delete(section);
+    this.first = FOLD;
+    this.render(changed);
+    this.first = null;
+  }
+
+  rest() {
+    const { positions, conflicts, view } = this;
+    const changed = new Map([["positions", positions.list.missing(view.positions)], ["conflicts", conflicts.list.missing(view.conflicts)]]);
+    for (const section of BELOW) changed.set(section, null);
+    this.render(changed);
+  }
+
   render(changed) {
     const { view } = this, has = (...names) => names.some((name) => changed.has(name));
     if (has("kpis", "capital", "portfolio", "breakers")) renderKpis(view);
@@ -32,9 +52,9 @@ export class PortfolioPage {
     if (has("portfolio", "traders")) renderHead(view);
     if (has("health")) renderHealth(view);
     if (has("traders")) this.traders.render(view, changed.get("traders"));
-    if (has("positions")) this.positions.render(view, changed.get("positions"));
+    if (has("positions")) this.positions.render(view, changed.get("positions"), this.first?.positions);
     if (has("positions", "kpis")) this.positions.renderTotals(view);
-    if (has("conflicts")) this.conflicts.render(view, changed.get("conflicts"));
+    if (has("conflicts")) this.conflicts.render(view, changed.get("conflicts"), this.first?.conflicts);
     if (has("orders")) this.orders.render(view, changed.get("orders"));
     if (has("activity")) this.activity.render(view, changed.get("activity"));
     this.equity?.render(view, changed);
@@ -63,10 +83,12 @@ function start() {
   performance.mark("view-parsed");
   const page = new PortfolioPage(view);
   const { socket, history } = at("main").dataset;
-  page.render(everything());
+  page.renderFold();
   requestAnimationFrame(() => requestAnimationFrame(() => {
     performance.measure("view-painted", "view-parsed");
     document.body.removeAttribute("data-loading");
+    page.rest();
+    requestAnimationFrame(() => requestAnimationFrame(() => performance.measure("view-complete", "view-parsed")));
     page.equity = new EquityPanel(at("equity-panel"), history, view);
     const live = new LiveSocket(socket, { ...listener(view, page), time: learnServerTime, state: renderConnection });
     at("reconnect-now").addEventListener("click", () => live.reconnect());

@@ -19,8 +19,10 @@ def fixture_server() -> Iterator[FixtureServer]:
 
 
 @pytest.fixture
-def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
+def open_page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     """Return a function: address, context options → an open page. Errors on it fail the test at its end."""
+    if "fixture_server" in request.fixturenames:
+        request.getfixturevalue("fixture_server")  # so that pages are closed before it stops answering
     contexts, complaints = [], []
 
     def opened(address: str, *, forgiven: str = "nothing is", **options: Any) -> Any:

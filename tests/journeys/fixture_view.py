@@ -239,6 +239,50 @@ def _position(random: Random, number: int, people: list[dict[str, Any]]) -> dict
         "opened_at": iso(WORLD_NOW - timedelta(hours=7 * number)),
         "working_orders": 1 if number <= 2 else 0,
         "slices": slices,
+        "exits": exits_make(
+            number, entry=entry, mark=mark, sign=sign, opened_at=WORLD_NOW - timedelta(hours=7 * number)
+        ),
+    }
+
+
+RULES = {
+    "stop_loss_pct": "8",
+    "trail_from_pct": "12",
+    "trail_by_pct": "5",
+    "time_stop_days": "14",
+    "take_profit": [],
+}
+
+
+def exits_make(
+    number: int, *, entry: Decimal, mark: Decimal, sign: int, opened_at: datetime
+) -> dict[str, Any]:
+    """What guards a position; six kinds in turn: trailing, target, none, steps, no time stop, close."""
+    gain = sign * (mark / entry - 1)
+
+    def price(outcome: Decimal | str) -> str:
+        return text(entry * (1 + sign * Decimal(outcome)), "0.000001")
+
+    kind = number % 6
+    stop = price(gain - Decimal("0.006")) if kind == 0 else price("-0.08")
+    steps = {2: [("0.11", "100")], 4: [("0.06", "50"), ("0.12", "100")], 1: [("0.2", "100")]}.get(kind, [])
+    trailing = kind == 1
+    return {
+        "stop": stop,
+        "first_stop": price("-0.08"),
+        "trail": price(min(gain - Decimal("0.012"), gain * Decimal("0.6"))) if trailing else None,
+        "activation": None if trailing else price("0.12"),
+        "peak": price(max(gain, Decimal(0)) + Decimal("0.02")),
+        "target": price(steps[0][0]) if steps else None,
+        "steps": [{"price": price(at), "fraction_pct": part, "done": False} for at, part in steps],
+        "time_stop_at": iso(opened_at + timedelta(days=14)) if kind != 5 else None,
+        "opened_at": iso(opened_at),
+        "own": bool(steps),
+        "rules": RULES
+        | {
+            "take_profit": [{"gain_pct": text(Decimal(at) * 100), "fraction_pct": part} for at, part in steps]
+        },
+        "trigger": None,
     }
 
 

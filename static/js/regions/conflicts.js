@@ -55,8 +55,9 @@ export class Conflicts {
     this.list = new KeyedList(body, document.getElementById("conflict-row"), fillConflict, newestFirst);
   }
 
-  render(view, keys) {
-    this.list.sync(view.conflicts, keys, view);
+  /** `most` limits the first drawing to so many rows; the others come with a later call. */
+  render(view, keys, most) {
+    this.list.sync(view.conflicts, keys, view, most);
     const count = Object.keys(view.conflicts).length, badge = document.getElementById("conflicts-count");
     setText(badge.lastElementChild, String(count));
     setHidden(badge, !count);

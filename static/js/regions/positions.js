@@ -1,8 +1,11 @@
 // Aggregated positions: one row per underlying, chips for whose they are, a detail row per position on demand.
 import { DRAWN, KeyedList, clone, element, setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
-import { UNKNOWN, dayMinute, known, number, percent, priceDigits, quantityDigits, secondsBetween, signed, signedPercent, span, stance, tone } from "../format.js";
+import { timeStop } from "../exit_rail.js";
+import { drawExit } from "./exits.js";
+import { UNKNOWN, dayMinute, days, known, number, percent, priceDigits, quantityDigits, secondsBetween, signed, signedPercent, span, stance, tone } from "../format.js";
 import { setSide, sharePct, tile, traderName, worldNow } from "./shared.js";
 
+const LATE = 0.9; // of a time stop's span
 const bySize = (a, b) => Math.abs(Number(b.notional)) - Math.abs(Number(a.notional)) || Number(a.id) - Number(b.id);
 
 function fillChips(node, position, digits, view) {
@@ -87,17 +90,24 @@ function fillPosition(row, position, view) {
   setTick(slots.pnl, position.unrealized_pnl, signed(position.unrealized_pnl));
   setClass(slots.pnl.parentElement, tone(position.unrealized_pnl));
   setText(slots.pnlPct, signedPercent(position.unrealized_pct));
-  setText(slots.realized, signed(position.realized_pnl));
-  setClass(slots.realized, tone(position.realized_pnl));
-  setText(slots.fees, Number(position.fees) ? `fees ${number(position.fees)}` : "");
   fillChips(slots.traders, position, digits, view);
+  drawExit(slots.exit, position);
   fillHeld(row, view);
   if (row.extra) fillSlices(row, position, view, digits);
 }
 
 function fillHeld({ slots, entity }, view) {
-  setText(slots.held, entity.opened_at ? span(secondsBetween(entity.opened_at, worldNow(view.portfolio))) : UNKNOWN);
-  setText(slots.opened, entity.opened_at ? dayMinute(entity.opened_at) : "");
+  const now = worldNow(view.portfolio), limit = timeStop(entity.exits, now);
+  setText(slots.held, entity.opened_at ? span(secondsBetween(entity.opened_at, now)) : UNKNOWN);
+  setAttribute(slots.held, "title", entity.opened_at ? `Since ${dayMinute(entity.opened_at)} UTC` : null);
+  setText(slots.heldOf, limit ? `of ${days(limit.of_s)}` : "");
+  setAttribute(slots.heldBar, "hidden", limit ? null : "");
+  if (!limit) return;
+  const path = `M0 1.5h${Math.round(limit.share * 100)}`;
+  if (slots.heldBar[DRAWN] === path) return;
+  slots.heldBar[DRAWN] = path;
+  slots.heldBar.lastElementChild.setAttribute("d", path);
+  setClass(slots.heldBar, limit.share >= LATE ? "held-bar is-late" : "held-bar");
 }
 
 export class Positions {
@@ -117,9 +127,10 @@ export class Positions {
     });
   }
 
-  render(view, keys) {
+  /** `most` limits the first drawing to so many rows; the others come with a later call. */
+  render(view, keys, most) {
     this.view = view;
-    this.list.sync(view.positions, keys, view);
+    this.list.sync(view.positions, keys, view, most);
     const count = Object.keys(view.positions).length;
     setText(document.getElementById("positions-count"), count ? `${count} open` : "");
     setHidden(document.getElementById("positions-table"), !count);
