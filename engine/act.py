@@ -28,7 +28,7 @@ from engine.domain.plan_types import CopyPlan, Decision, OrderIntent, ResolvedCo
 from engine.gather import Gathered
 from engine.models import CycleState
 from engine.publishing import portfolio_changed
-from engine.sending import submit_later
+from engine.sending import cycles_later, submit_later
 from execution.domain.orders import OrderDraft, SliceDraft
 from execution.models import Order
 from execution.orders import order_create
@@ -334,4 +334,8 @@ def _cycle_done(plan: CopyPlan, gathered: Gathered) -> None:
         error="",
         idle=idle_record(idle=plan.idle),
     )
-    states.filter(wanted_at=cycle.wanted_at).update(wanted_at=None, wanted_why="", forced_all=False)
+    served = states.filter(wanted_at=cycle.wanted_at).update(
+        wanted_at=None, wanted_why="", forced_all=False, asked_at=None
+    )
+    if not served:  # a wish came meanwhile, and nobody was asked since a worker was at it
+        transaction.on_commit(partial(cycles_later, [cycle.portfolio_id]))

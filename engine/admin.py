@@ -23,7 +23,17 @@ _WHOSE = ("=portfolio__id", "portfolio__name", "portfolio__owner__email")
 class CycleStateAdmin(ReadOnlyAdmin):
     """When each portfolio's cycle ran and is due."""
 
-    list_display = ("portfolio", "ran_at", "next_at", "wanted_at", "wanted_why", "run", "forced_all", "error")
+    list_display = (
+        "portfolio",
+        "ran_at",
+        "next_at",
+        "wanted_at",
+        "wanted_why",
+        "asked_at",
+        "run",
+        "forced_all",
+        "error",
+    )
     list_filter = ("forced_all", ("wanted_at", admin.EmptyFieldListFilter), "run")
     list_select_related = ("portfolio",)
     search_fields = (*_WHOSE, "wanted_why", "error")

@@ -5,8 +5,9 @@
     act     claim the version decided on, then book it all at once        engine/act.py
 
 It runs when a followed trader changed, when something ended at the venue, when a person changed a
-setting, and at least every minute. Any number of cycles of one portfolio may run at once: only the one
-whose books have not moved since it gathered gets to act, the others come round again.
+setting, and at least every minute. Whose turn it is says a row; messages only hint at it. Any number of
+cycles of one portfolio may run at once: only the one whose books have not moved since it gathered gets to
+act, the others come round again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q, QuerySet
 
 from accounts.models import Portfolio
 from accounts.reading import consistent_read
@@ -31,6 +32,7 @@ from engine.gather import cycle_gather
 from engine.models import CycleState
 from engine.order_life import orders_call_back
 from engine.trips import Kind, portfolio_trip
+from engine.wake import ASK_AGAIN
 from execution.models import Order
 from markets.models import World
 from positions.models import ConflictApproval, ConflictRecord, Position
@@ -38,6 +40,7 @@ from positions.models import ConflictApproval, ConflictRecord, Position
 logger = logging.getLogger(__name__)
 ATTEMPTS: Final = 3
 DUE_AT_ONCE: Final = 500
+LATE_AFTER: Final = timedelta(seconds=10)  # past its minute: its messages do not get through
 
 
 def cycle_run(*, portfolio_id: int, now: datetime) -> Acted | None:
@@ -57,9 +60,9 @@ def cycle_run(*, portfolio_id: int, now: datetime) -> Acted | None:
         if acted:
             orders_call_back(order_ids=acted.cancel_ids, why="Its target changed", now=now)
         return acted
-    CycleState.objects.filter(portfolio_id=portfolio_id, wanted_at__isnull=True).update(
-        wanted_at=now, wanted_why="the books kept moving"
-    )
+    states = CycleState.objects.filter(portfolio_id=portfolio_id)
+    states.filter(wanted_at__isnull=True).update(wanted_at=now, wanted_why="the books kept moving")
+    states.update(asked_at=None)
     return None
 
 
@@ -67,7 +70,7 @@ def _stop(*, portfolio_id: int, difference: BooksDiffer, now: datetime) -> None:
     """Two records of the same thing differ: decide nothing on them, halt, and tell a person."""
     logger.error("copy cycle of portfolio %s stopped: %s", portfolio_id, difference)
     CycleState.objects.filter(portfolio_id=portfolio_id).update(
-        error=str(difference)[:300], next_at=now + CYCLE_EVERY, wanted_at=None
+        error=str(difference)[:300], next_at=now + CYCLE_EVERY, wanted_at=None, asked_at=None
     )
     portfolio_trip(portfolio_id=portfolio_id, kind=Kind.BOOKS, why=str(difference), now=now)
 
@@ -84,7 +87,9 @@ def _attempt(*, portfolio_id: int, now: datetime) -> Acted | None:
         if cycle is not None and world is not None and cycle.run == world.run:
             gathered = cycle_gather(cycle=cycle, world=world, now=now)
     if cycle is None or world is None:
-        CycleState.objects.filter(portfolio_id=portfolio_id).update(next_at=now + CYCLE_EVERY, wanted_at=None)
+        CycleState.objects.filter(portfolio_id=portfolio_id).update(
+            next_at=now + CYCLE_EVERY, wanted_at=None, asked_at=None
+        )
         return None
     if gathered is None:
         _run_begin(portfolio=cycle.portfolio, world=world, now=now)
@@ -114,20 +119,43 @@ def _run_begin(*, portfolio: Portfolio, world: World, now: datetime) -> None:
         decision_store(portfolio=portfolio, note=note, now=now)
 
 
-def cycles_due(*, now: datetime) -> list[int]:
-    """Claim the portfolios whose cycle is due, or was wanted and not run for a second, and return their ids.
+# ---------------------------------------------------------------- whose turn it is
+def cycle_turn(*, portfolio_id: int, now: datetime) -> None:
+    """Run a portfolio's cycle if it is wanted or due, and with it the one that has waited longest in vain.
 
-    The claim moves their next turn by a minute, so that two schedulers never hand out the same turn.
+    A message for what has run already does nothing. Whoever is woken all the time never keeps those waiting
+    who are not: each turn takes one of them along.
     """
-    wanted = Q(wanted_at__lte=now - timedelta(seconds=1), next_at__gt=now)
-    due = CycleState.objects.filter(Q(next_at__lte=now) | wanted).order_by("next_at")[:DUE_AT_ONCE]
-    claimed: list[int] = []
-    for state in due:
-        turn = CycleState.objects.filter(pk=state.pk, next_at=state.next_at, wanted_at=state.wanted_at)
-        next_at = max(now + CYCLE_EVERY, state.next_at + timedelta(milliseconds=1))
-        if turn.update(next_at=next_at, wanted_at=F("wanted_at")):
-            claimed.append(state.pk)
-    return claimed
+    if _turn_take(portfolio_id=portfolio_id, now=now):
+        cycle_run(portfolio_id=portfolio_id, now=now)
+    for late_id in _asked(CycleState.objects.filter(next_at__lte=now - LATE_AFTER), now=now, limit=1):
+        cycle_run(portfolio_id=late_id, now=now)
+
+
+def cycles_due(*, now: datetime) -> list[int]:
+    """Return the portfolios whose cycle is due, or was wanted a second ago and has not run, longest first.
+
+    Each is handed out once in ``ASK_AGAIN``, however many ask, until it has run: a turn whose message is
+    lost, or whose worker dies, comes again.
+    """
+    due = Q(next_at__lte=now) | Q(wanted_at__lte=now - timedelta(seconds=1))
+    return _asked(CycleState.objects.filter(due), now=now, limit=DUE_AT_ONCE)
+
+
+def _turn_take(*, portfolio_id: int, now: datetime) -> bool:
+    """Note that a worker is at it; False where it has run since it was asked for."""
+    due = Q(next_at__lte=now) | Q(wanted_at__isnull=False)
+    return bool(CycleState.objects.filter(due, portfolio_id=portfolio_id).update(asked_at=now))
+
+
+@transaction.atomic
+def _asked(states: QuerySet[CycleState], *, now: datetime, limit: int) -> list[int]:
+    """Take note that workers are asked for these, but for those that some were asked for just now."""
+    free = states.filter(Q(asked_at__isnull=True) | Q(asked_at__lte=now - ASK_AGAIN))
+    turn = free.select_for_update(skip_locked=True).order_by("next_at", "pk")
+    ids = list(turn.values_list("pk", flat=True)[:limit])
+    CycleState.objects.filter(pk__in=ids).update(asked_at=now)
+    return ids
 
 
 def world_is_flat(*, world: str) -> bool:

@@ -23,6 +23,9 @@ class CycleState(models.Model):
     wanted_why = models.CharField(max_length=120, blank=True, default="")
     ran_at = models.DateTimeField(null=True, blank=True)
     next_at = models.DateTimeField(default=utc_now, db_index=True)
+    asked_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a worker was asked to run it, until it has run."
+    )
     run = models.PositiveIntegerField(default=1, help_text="World run in which it last ran.")
     forced_all = models.BooleanField(
         default=False, help_text="A setting or the set of follows changed: place all anew."

@@ -7,7 +7,7 @@ from typing import Any, Final
 BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "read traders that are due": {"task": "sync.shards", "schedule": 1.0, "options": {"expires": 2}},
     "let strategies decide": {"task": "sync.strategies", "schedule": 1.0, "options": {"expires": 2}},
-    "plan portfolios that are due": {"task": "plan.due", "schedule": 1.0, "options": {"expires": 2}},
+    "plan portfolios that are due": {"task": "plan.due", "schedule": 1.0, "options": {"expires": 10}},
     "work open orders": {"task": "orders.work", "schedule": 1.0, "options": {"expires": 2}},
     "tend stops at the venue": {"task": "orders.stops", "schedule": 1.0, "options": {"expires": 2}},
     "run commands": {"task": "commands.sweep", "schedule": 1.0, "options": {"expires": 2}},

@@ -21,7 +21,7 @@ def submit_later(order_id: int) -> None:
 
 
 def cycles_later(portfolio_ids: Sequence[int]) -> None:
-    """Ask for copy cycles; a lost message costs a second, since ``plan.due`` finds them too."""
+    """Ask for copy cycles; a lost message costs some seconds, since ``plan.due`` finds them too."""
     for portfolio_id in portfolio_ids:
         _send("plan.cycle", portfolio_id)
 

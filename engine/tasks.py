@@ -26,7 +26,7 @@ from engine import (
     upkeep,
     venue_stops,
 )
-from engine.sending import recover_later
+from engine.sending import cycles_later, recover_later
 
 logger = logging.getLogger(__name__)
 SHARD_LIFETIME_S: Final = 2
@@ -53,15 +53,14 @@ def sync_strategies() -> None:
 
 @shared_task(name="plan.due")
 def plan_due() -> None:
-    """Run the copy cycles whose minute is over, or whose wake-up message was lost."""
-    for portfolio_id in copy_cycle.cycles_due(now=utc_now()):
-        plan_cycle.apply_async((portfolio_id,), expires=30)
+    """Ask for the copy cycles whose minute is over, or whose wake-up message was lost."""
+    cycles_later(copy_cycle.cycles_due(now=utc_now()))
 
 
 @shared_task(name="plan.cycle")
 def plan_cycle(portfolio_id: int) -> None:
-    """Run one portfolio's copy cycle."""
-    copy_cycle.cycle_run(portfolio_id=portfolio_id, now=utc_now())
+    """Run one portfolio's copy cycle, if it has not run since it was asked for."""
+    copy_cycle.cycle_turn(portfolio_id=portfolio_id, now=utc_now())
 
 
 @shared_task(name="orders.submit")

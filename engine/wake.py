@@ -1,13 +1,15 @@
 """Waking copy cycles: the wish to run is a column in the database, the message is only a hint.
 
-A lost message costs a sweep (``plan.due`` runs every second), never a decision.
+A lost message costs ``ASK_AGAIN`` and a sweep (``plan.due`` runs every second), never a decision. While one
+is under way no other is sent: who is woken all the time does not fill the queue for everybody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Final
 
 from django.db import transaction
 from django.db.models import Q
@@ -15,6 +17,8 @@ from django.db.models import Q
 from allocation.models import Follow
 from engine.models import CycleState
 from engine.sending import cycles_later
+
+ASK_AGAIN: Final = timedelta(seconds=3)  # after a worker was asked and the cycle has not run
 
 
 @transaction.atomic
@@ -24,14 +28,16 @@ def cycles_wake(*, portfolio_ids: Iterable[int], now: datetime, why: str, force_
     :param force_all: place every target anew though no trader moved (a setting or the follows changed)
     """
     wanted = CycleState.objects.filter(portfolio_id__in=set(portfolio_ids))
-    ids = list(
-        wanted.select_for_update().order_by("pk").values_list("pk", flat=True)
+    asked = dict(
+        wanted.select_for_update().order_by("pk").values_list("pk", "asked_at")
     )  # two wakes never cross
-    if not ids:
+    if not asked:
         return
     forced = {"forced_all": True} if force_all else {}
     wanted.update(wanted_at=now, wanted_why=why[:120], **forced)
-    transaction.on_commit(partial(cycles_later, ids))
+    to_ask = [pk for pk, asked_at in asked.items() if asked_at is None or asked_at <= now - ASK_AGAIN]
+    CycleState.objects.filter(pk__in=to_ask).update(asked_at=now)
+    transaction.on_commit(partial(cycles_later, to_ask))
 
 
 def portfolios_following(*, trader_ids: Iterable[int]) -> list[int]:

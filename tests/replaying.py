@@ -18,6 +18,7 @@ from engine.follows import follow_start
 from engine.order_life import orders_work
 from engine.portfolios import portfolio_open
 from engine.syncing import shard_sync
+from engine.wake import ASK_AGAIN
 from markets.models import World
 from markets.recordings import recording_get
 from markets.services import marks_write, world_ensure
@@ -95,7 +96,7 @@ class ReplayDriver:
 
     def act(self) -> None:
         """Run the cycles that are wanted or due, then work the orders."""
-        for portfolio_id in cycles_due(now=self.wall_at + timedelta(seconds=1)):
+        for portfolio_id in cycles_due(now=self.wall_at + ASK_AGAIN):
             cycle_run(portfolio_id=portfolio_id, now=self.wall_at)
         orders_work(now=self.wall_at)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +26,7 @@ from engine.portfolios import (
     portfolio_settings_save,
 )
 from engine.syncing import shard_sync
+from engine.wake import ASK_AGAIN
 from execution.models import Fill as BookedFill
 from execution.models import Order, PaperFill
 from markets.models import Mark
@@ -202,7 +203,7 @@ class Desk:
 
     def plan_due(self) -> None:
         """Run the copy cycle if it is wanted or due."""
-        if self.portfolio.pk in cycles_due(now=self.play.now + timedelta(seconds=1)):
+        if self.portfolio.pk in cycles_due(now=self.play.now + ASK_AGAIN):
             self._cycle()
 
     def plan_twice(self) -> None:

@@ -306,7 +306,7 @@ def test_two_schedulers_hand_out_a_turn_once(arena: ReplayDriver, portfolio: Por
     """DESIGN: two beats, or a task delivered twice, claim a portfolio's turn once."""
     CycleState.objects.update(wanted_at=None, next_at=arena.wall_at)
     for _ in range(10):
-        CycleState.objects.update(next_at=arena.wall_at)
+        CycleState.objects.update(next_at=arena.wall_at, asked_at=None)
         claimed = at_once(*[lambda: cycles_due(now=arena.wall_at)] * 3)
         assert sorted(claimed, key=len) == [[], [], [portfolio.pk]]
 
