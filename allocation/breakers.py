@@ -23,6 +23,7 @@ from allocation.capital import capital_version_raise
 from allocation.domain.breakers import RULES, BreakerKind, BreakerThresholds, Effect, strictest
 from allocation.locks import capital_lock
 from allocation.models import BreakerTrip, PortfolioLimits
+from allocation.reservations import reservations_serve
 from core.errors import InputError, NotFound
 from markets.models import World
 
@@ -124,6 +125,7 @@ def breaker_reset(
     trip.reset_world_at = _world_moment(portfolio_id=portfolio_id, now=now)["world_at"]
     trip.save(update_fields=["reset_at", "reset_by", "reset_reason", "reset_world_at"])
     _status_follow(portfolio_id=portfolio_id)
+    reservations_serve(portfolio_id=portfolio_id, now=now)  # who waited while nothing was opened
     return trip
 
 

@@ -7,7 +7,8 @@
 The queue of a portfolio is strict: Critical, High, Medium, Low, and within one the first come. Nobody
 overtakes: a small request does not slip past a large one that waits before it, and one that asks "at
 once or not at all" is denied while somebody of its priority or a higher one waits. Hence a large request
-is never starved by small ones; a small one waits for ``wait_s`` at most, then it is told.
+is never starved by small ones; a small one waits for ``wait_s`` at most, then it is told. While a portfolio
+opens nothing (a breaker, a stop) its queue stands still: a grant could not be used.
 
 A grant is one statement, which claims the capital and stores the reservation. Whoever joins the queue, or
 brings capital back, holds the account's row, so nobody begins to wait just as capital has come back.
@@ -238,8 +239,9 @@ WITH queue AS (
 ), served AS (
     UPDATE allocation_reservation AS held
     SET status = 'granted', granted_at = %(now)s, expires_at = %(now)s + held.timeout_s * interval '1 second'
-    FROM queue, allocation_capitalaccount AS account
+    FROM queue, allocation_capitalaccount AS account, accounts_portfolio AS portfolio
     WHERE held.id = queue.id AND account.portfolio_id = %(portfolio_id)s AND queue.up_to <= account.free
+      AND portfolio.id = %(portfolio_id)s AND portfolio.status = 'active'
     RETURNING held.id, held.amount
 ), claimed AS (
     UPDATE allocation_capitalaccount AS account
@@ -254,7 +256,8 @@ SELECT id FROM served
 def reservations_serve(*, portfolio_id: int, now: datetime) -> list[UUID]:
     """Grant the first of the queue as far as free capital reaches; return whom.
 
-    Must be called inside a transaction, after whatever may have made capital free.
+    Must be called inside a transaction, after whatever may have made capital free or lifted what stopped
+    the portfolio.
     """
     if not Reservation.objects.filter(portfolio_id=portfolio_id, status=Status.WAITING).exists():
         return []
@@ -320,9 +323,12 @@ WITH due AS (
     FOR UPDATE OF account
 ), lapsed AS (
     UPDATE allocation_reservation AS over
-    SET status = 'denied', settled_at = %(now)s, reason = 'Waited until its time was over'
-    FROM due
-    WHERE over.portfolio_id = due.portfolio_id AND over.status = 'waiting' AND over.wait_until <= %(now)s
+    SET status = 'denied', settled_at = %(now)s,
+        reason = left('Waited until its time was over' || CASE WHEN portfolio.status = 'active' THEN ''
+                      ELSE '; nothing is opened now: ' || portfolio.status_reason END, 240)
+    FROM due, accounts_portfolio AS portfolio
+    WHERE portfolio.id = due.portfolio_id AND over.portfolio_id = due.portfolio_id
+      AND over.status = 'waiting' AND over.wait_until <= %(now)s
 ), expired AS (
     UPDATE allocation_reservation AS held
     SET status = 'expired', settled_at = %(now)s, reason = 'Not used in time'

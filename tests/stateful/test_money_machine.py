@@ -265,10 +265,11 @@ class MoneyLife(RuleBasedStateMachine):
         self._commands_are_kept(portfolio)
 
     def _queue_is_served(self, account: CapitalAccount) -> None:
-        """Nobody waits for what is free, and nobody stands before one of a higher priority."""
+        """Nobody waits for what is free, but while the portfolio is stopped, nor before a higher priority."""
         waiting = Reservation.objects.filter(status="waiting", wait_until__gt=self.desk.play.now)
         first = waiting.order_by("priority", "requested_at", "pk").first()
-        assert first is None or first.amount > account.free
+        stopped = account.portfolio.status != Portfolio.Status.ACTIVE
+        assert first is None or stopped or first.amount > account.free
 
     @staticmethod
     def _status_is_the_strictest(portfolio: Portfolio) -> None:

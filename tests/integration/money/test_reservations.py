@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from allocation.breakers import breaker_reset, breaker_trip
 from allocation.capital import Move, account_move
 from allocation.models import Reservation, ReservationTally
 from allocation.reservations import (
@@ -141,6 +142,34 @@ def test_nobody_waits_for_ever() -> None:
     assert status(critical, small) == ["denied", "granted"]
     assert critical.reason == "Waited until its time was over"
     assert critical.settled_at == desk.now
+
+
+def test_nobody_is_granted_what_a_stop_forbids_to_use() -> None:
+    """CAP-1, RSK-2: while nothing is opened the queue stands still; lifting the stop serves it at once."""
+    desk = desk_open(cash="100")
+    held = ask(desk, "100")
+    first = ask(desk, "70")
+    desk.later(1)
+    second = ask(desk, "40")
+    trip = breaker_trip(portfolio_id=desk.pk, kind="emergency_stop", reason="Stopped by Alice", now=desk.now)
+    assert trip is not None
+    assert capital_release(reservation_id=held.pk, now=desk.later(1))
+    reservations_expire(now=desk.later(1))
+    assert status(first, second) == ["waiting", "waiting"]
+    assert money(desk) == (D(100), D(0))
+    breaker_reset(portfolio_id=desk.pk, trip_id=trip.pk, by="Alice", reason="Looked", now=desk.later(1))
+    assert status(first, second) == ["granted", "waiting"]
+    assert money(desk) == (D(30), D(70))
+
+
+def test_who_waited_through_a_stop_is_told_of_it() -> None:
+    desk = desk_open(cash="100")
+    ask(desk, "100")
+    waiting = ask(desk, "70", wait_s=10)
+    breaker_trip(portfolio_id=desk.pk, kind="drawdown", reason="20 % below the peak", now=desk.now)
+    reservations_expire(now=desk.later(40))
+    assert status(waiting) == ["denied"]
+    assert waiting.reason == "Waited until its time was over; nothing is opened now: 20 % below the peak"
 
 
 def test_a_request_whose_time_is_over_holds_nobody_up_before_the_sweep() -> None:
