@@ -28,6 +28,7 @@ from core.errors import InputError, NotFound
 from markets.models import World
 
 DAY_ROLL = "day roll"
+TRADER_LEFT = "leaving the trader"
 _STATUS = {Effect.HALTED: Portfolio.Status.HALTED, Effect.REDUCING: Portfolio.Status.REDUCING}
 _FIELDS = ("daily_loss", "drawdown", "losses_in_a_row", "emergency_loss", "copy_stop")
 
@@ -108,7 +109,7 @@ def breaker_reset(
 ) -> BreakerTrip | None:
     """Lift a standing trip; None where it was lifted before, which changes nothing.
 
-    :param by: the person who lifts it, or ``DAY_ROLL``
+    :param by: the person who lifts it, or ``DAY_ROLL`` or ``TRADER_LEFT``
     :param reason: why it may go on; a person must name one
     :raises InputError: no reason was given
     :raises NotFound: the portfolio has no such trip

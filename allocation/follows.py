@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from django.db import transaction
+from django.db.models import F
 
 from accounts.models import Portfolio
 from allocation.domain.weights import WEIGHT_STEP, chosen_weights, shares_checked
@@ -90,13 +91,18 @@ def world_fix(*, portfolio: Portfolio, trader: Trader) -> None:
 
 
 @transaction.atomic
-def follow_pause(*, follow: Follow) -> None:
+def follow_pause(*, follow: Follow, by_owner: bool) -> None:
     """Stop entries for one trader; reductions and exits go on. Its share goes to the others.
 
-    Pausing a paused follow changes nothing.
+    What is left of it keeps its copy stop-loss, against the share it had. Pausing a paused follow changes
+    nothing.
+
+    :param by_owner: rather than by its copy stop-loss
     """
     capital_lock(portfolio_id=follow.portfolio_id)
-    Follow.objects.filter(pk=follow.pk, status=Follow.Status.ACTIVE).update(status=Follow.Status.PAUSED)
+    Follow.objects.filter(pk=follow.pk, status=Follow.Status.ACTIVE).update(
+        status=Follow.Status.PAUSED, paused_weight=F("weight"), paused_by_owner=by_owner
+    )
     weights_split(portfolio_id=follow.portfolio_id)
     follow.refresh_from_db()
 
@@ -109,7 +115,7 @@ def follow_resume(*, follow: Follow, now: datetime) -> None:
     """
     capital_lock(portfolio_id=follow.portfolio_id)
     Follow.objects.filter(pk=follow.pk, status=Follow.Status.PAUSED).update(
-        status=Follow.Status.ACTIVE, resumed_at=now
+        status=Follow.Status.ACTIVE, resumed_at=now, paused_weight=ZERO, paused_by_owner=False
     )
     weights_split(portfolio_id=follow.portfolio_id)
     follow.refresh_from_db()

@@ -54,6 +54,15 @@ class Follow(models.Model):
         blank=True,
         help_text="Share the owner chose, 0.01 to 1; used while the portfolio's weighting is custom (ALL-2).",
     )
+    paused_weight = models.DecimalField(
+        max_digits=5,
+        decimal_places=4,
+        default=ZERO,
+        help_text="Its weight when it was paused: the copy stop-loss of what is left counts against it.",
+    )
+    paused_by_owner = models.BooleanField(
+        default=False, help_text="Its owner paused it, so lifting its copy stop-loss does not resume it."
+    )
     stop_base = models.DecimalField(
         **MONEY_DIGITS, default=ZERO, help_text="Its result from which the copy stop-loss counts."
     )
@@ -77,6 +86,9 @@ class Follow(models.Model):
                 fields=["portfolio", "hue"], condition=~Q(status="removed"), name="follow_hue_unique"
             ),
             models.CheckConstraint(condition=Q(weight__gte=0, weight__lte=1), name="follow_weight_fraction"),
+            models.CheckConstraint(
+                condition=Q(paused_weight__gte=0, paused_weight__lte=1), name="follow_paused_weight_fraction"
+            ),
             models.CheckConstraint(condition=Q(hue__gte=1, hue__lte=10), name="follow_at_most_ten"),
             models.CheckConstraint(
                 condition=Q(custom_weight__isnull=True) | Q(custom_weight__gte="0.01", custom_weight__lte=1),

@@ -16,10 +16,10 @@ from decimal import Decimal
 
 from django.core.cache import cache
 from django.db import DatabaseError, transaction
-from django.db.models import Exists, F, Max, OuterRef
+from django.db.models import Exists, F, Max, OuterRef, Q
 from redis.exceptions import RedisError
 
-from allocation.breakers import DAY_ROLL, breaker_reset, thresholds_by_portfolio
+from allocation.breakers import DAY_ROLL, TRADER_LEFT, breaker_reset, thresholds_by_portfolio
 from allocation.domain.breakers import (
     BreakerThresholds,
     Reading,
@@ -37,7 +37,7 @@ from core.errors import EnsembleError
 from engine.legs import legs_forget
 from engine.trips import Kind, portfolio_trip
 from engine.wake import cycles_wake
-from positions.models import Valuation
+from positions.models import PositionSlice, Valuation
 from positions.selectors import ClosedSince, follows_realized, follows_unrealized, newest_results
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ REALIZED_KEPT_S = 600
 
 @dataclass(frozen=True, slots=True)
 class FollowStanding:
-    """One active trader against its copy stop-loss."""
+    """One trader against its copy stop-loss."""
 
     follow_id: int
     name: str
@@ -148,13 +148,14 @@ def streaks_read(*, rows: Mapping[int, Valuation], most: int) -> dict[int, int]:
 def _follows_read(
     *, rows: Mapping[int, Valuation], thresholds: Mapping[int, BreakerThresholds], fresh: bool
 ) -> dict[int, list[FollowStanding]]:
-    """Measure every active trader's loss against its share."""
-    follows = (
-        Follow.objects.filter(portfolio_id__in=rows, status=Follow.Status.ACTIVE, weight__gt=0)
-        .annotate(version=F("portfolio__capital__version"))
-        .select_related("trader")
+    """Measure every trader's loss against its share; of a paused one that holds some, the share it had."""
+    has_a_share = Q(status=Follow.Status.ACTIVE, weight__gt=0) | Q(
+        Exists(PositionSlice.objects.filter(follow=OuterRef("pk")).exclude(quantity=0)),
+        status=Follow.Status.PAUSED,
+        paused_weight__gt=0,
     )
-    listed = list(follows)
+    follows = Follow.objects.filter(has_a_share, portfolio_id__in=rows).select_related("trader")
+    listed = list(follows.annotate(version=F("portfolio__capital__version")))
     versions = {follow.portfolio_id: follow.version for follow in listed}
     realized = _realized_of(versions=versions, fresh=fresh)
     unrealized = follows_unrealized(portfolio_ids=list(versions))
@@ -164,7 +165,7 @@ def _follows_read(
         reading = copy_stop_read(
             result=brought,
             base=follow.stop_base,
-            capital=follow.weight * rows[follow.portfolio_id].equity,
+            capital=(follow.weight or follow.paused_weight) * rows[follow.portfolio_id].equity,
             threshold=thresholds[follow.portfolio_id].copy_stop,
         )
         one = FollowStanding(follow_id=follow.pk, name=follow.trader.name, reading=reading)
@@ -221,7 +222,8 @@ def _apply(*, portfolio_id: int, now: datetime) -> bool:
     for trip in standing.over:
         day = trip.resets == BreakerTrip.Resets.DAY
         why = "A new day of its world began" if day else "Its trader is not followed any more"
-        breaker_reset(portfolio_id=portfolio_id, trip_id=trip.pk, by=DAY_ROLL, reason=why, now=now)
+        by = DAY_ROLL if day else TRADER_LEFT
+        breaker_reset(portfolio_id=portfolio_id, trip_id=trip.pk, by=by, reason=why, now=now)
         cycles_wake(portfolio_ids=[portfolio_id], now=now, why="a breaker was lifted", force_all=True)
     for reading in standing.newly_tripped:
         portfolio_trip(
@@ -248,7 +250,7 @@ def _follow_stop(*, portfolio_id: int, stopped: FollowStanding, now: datetime) -
         value=stopped.reading.value,
         threshold=stopped.reading.threshold,
     )
-    follow_pause(follow=Follow.objects.get(pk=stopped.follow_id))
+    follow_pause(follow=Follow.objects.get(pk=stopped.follow_id), by_owner=False)
     legs_forget(portfolio_id=portfolio_id, follow_ids=[stopped.follow_id], now=now)
     cycles_wake(portfolio_ids=[portfolio_id], now=now, why="a copy stop-loss tripped", force_all=True)
 

@@ -67,7 +67,7 @@ def follow_pause(*, follow: Follow, now: datetime) -> Follow:
     _refuse_leaving(follow)
     if follow.status != Follow.Status.PAUSED:
         with transaction.atomic():
-            follow_rows.follow_pause(follow=follow)
+            follow_rows.follow_pause(follow=follow, by_owner=True)
             _changed(
                 follow=follow,
                 text=f"Paused {follow.trader.name}",

@@ -114,7 +114,10 @@ def _copy_anew(*, portfolio_id: int, now: datetime) -> None:
 
 
 def _trader_resume(*, follow: Follow, now: datetime) -> None:
-    """Count a trader's losses from here and copy it again; what it holds now stays uncopied."""
+    """Count a trader's losses from here and copy it again; what it holds now stays uncopied.
+
+    One that its owner had paused before it was stopped stays paused.
+    """
     if follow.status != Follow.Status.PAUSED:
         return
     held = PositionSlice.objects.filter(follow=follow).exclude(quantity=ZERO).exists()
@@ -127,4 +130,5 @@ def _trader_resume(*, follow: Follow, now: datetime) -> None:
     unrealized = follows_unrealized(portfolio_ids=[follow.portfolio_id])
     follow.stop_base = realized.get(follow.pk, ZERO) + unrealized.get(follow.pk, ZERO)
     follow.save(update_fields=["stop_base"])
-    follow_resume(follow=follow, now=now)
+    if not follow.paused_by_owner:
+        follow_resume(follow=follow, now=now)

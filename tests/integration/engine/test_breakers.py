@@ -15,7 +15,7 @@ from allocation.models import BreakerTrip, Follow, FollowLeg, PortfolioLimits
 from core.errors import InputError, NotFound
 from engine import upkeep
 from engine.breakers import breakers_evaluate
-from engine.follows import follow_resume
+from engine.follows import follow_pause, follow_remove, follow_resume
 from engine.models import Decision
 from engine.portfolios import cash_deposit, cash_withdraw, portfolio_settings_save
 from engine.resets import trip_reset
@@ -26,6 +26,7 @@ from engine.wake import cycles_wake
 from execution.models import Order
 from markets.models import Mark
 from positions.models import Position, PositionSlice, Valuation
+from positions.selectors import follows_realized, follows_unrealized
 from tests.replaying import ReplayDriver
 
 GROK, DEEPSEEK = "grok-4", "deepseek-chat-v3.1"
@@ -275,6 +276,56 @@ def test_a_trader_that_lost_its_share_is_paused_and_its_slices_closed_alone(
     arena.settle()
     assert not PositionSlice.objects.filter(follow=grok).exclude(quantity=0).exists()  # nothing bought back
     assert not FollowLeg.objects.filter(follow=grok).exclude(trader_quantity=0).exists()
+
+
+def test_a_trader_its_owner_paused_keeps_its_copy_stop(arena: ReplayDriver, portfolio: Portfolio) -> None:
+    """Copy stop-loss: of what a paused trader left, against the share it had; lifting it resumes nobody."""
+    grok = Follow.objects.get(portfolio=portfolio, trader__key=GROK)
+    share = grok.weight
+    follow_pause(follow=grok, now=arena.wall_at)
+    arena.settle()
+    grok.refresh_from_db()
+    assert (grok.weight, grok.paused_weight, share) == (0, Decimal("0.5"), Decimal("0.5"))
+    assert PositionSlice.objects.filter(follow=grok).exclude(quantity=0).exists()
+    equity = Valuation.objects.get(portfolio=portfolio).equity
+    ids = [portfolio.pk]
+    brought = follows_realized(portfolio_ids=ids)[portfolio.pk][grok.pk]
+    brought += follows_unrealized(portfolio_ids=ids)[grok.pk]
+    Follow.objects.filter(pk=grok.pk).update(stop_base=brought + Decimal("0.19") * share * equity)
+    assert evaluate(portfolio, arena) == []
+    base = brought + Decimal("0.21") * share * equity
+    Follow.objects.filter(pk=grok.pk).update(stop_base=base)
+    assert evaluate(portfolio, arena) == ids
+    arena.settle()
+    assert not PositionSlice.objects.filter(follow=grok).exclude(quantity=0).exists()
+    assert evaluate(portfolio, arena) == []
+
+    (trip,) = trips_standing(portfolio_id=portfolio.pk)
+    reset = {"portfolio_id": portfolio.pk, "trip_id": trip.pk, "by": "alice", "reason": "seen"}
+    assert trip_reset(**reset, now=arena.wall_at).text == "Copy stop-loss reset."
+    grok.refresh_from_db()
+    assert (grok.status, grok.weight, grok.paused_by_owner) == ("paused", 0, True)
+    assert grok.stop_base == follows_realized(portfolio_ids=ids)[portfolio.pk][grok.pk] != base
+    follow_resume(follow=grok, now=arena.wall_at)
+    grok.refresh_from_db()
+    assert (grok.status, grok.weight, grok.paused_weight) == ("active", Decimal("0.5"), 0)
+
+
+def test_a_stop_ends_with_its_trader_and_says_so(arena: ReplayDriver, portfolio: Portfolio) -> None:
+    """RSK-2: what lifted a trip is named rightly."""
+    grok = Follow.objects.get(portfolio=portfolio, trader__key=GROK)
+    Follow.objects.filter(pk=grok.pk).update(stop_base=grok.weight * 10_000)
+    assert evaluate(portfolio, arena) == [portfolio.pk]
+    arena.settle()
+    grok.refresh_from_db()
+    follow_remove(follow=grok, keep_positions=False, now=arena.wall_at)
+    arena.settle()
+    assert evaluate(portfolio, arena) == [portfolio.pk]
+    trip = BreakerTrip.objects.get(portfolio=portfolio)
+    assert (trip.reset_by, trip.reset_reason) == (
+        "leaving the trader",
+        "Its trader is not followed any more",
+    )
 
 
 def test_single_holds_what_it_has_and_opens_nothing_more(arena: ReplayDriver, alice: Any) -> None:
