@@ -1,9 +1,10 @@
-"""Where nothing is opened just now, since the owner is getting out of it."""
+"""Where nothing is opened just now: the owner is getting out of it, or the venue has just refused it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from accounts.models import Portfolio
 from engine.handlers.base import PATIENCE
@@ -11,14 +12,29 @@ from engine.models import Command
 from execution.models import Order
 from positions.models import Position, VenueStop
 
+REFUSED_FOR: Final = timedelta(seconds=60)  # what was refused now would be refused again at once
+
 
 def underlyings_barred(
     *, portfolio: Portfolio, positions: Mapping[str, Position], now: datetime
 ) -> dict[str, str]:
-    """Return of which underlyings the copy cycle opens nothing while a command is under way, and why.
+    """Return of which underlyings the copy cycle opens nothing now, and why.
 
-    Without it a cycle would put a new order in the place of the one that a close has just called back.
+    While a command is under way: a cycle would put a new order in the place of the one that a close has just
+    called back. After the venue refused an entry: others have its turn, and it is tried again in a minute.
     """
+    refused = Order.objects.filter(
+        portfolio=portfolio,
+        origin=Order.Origin.COPY,
+        status=Order.Status.REJECTED,
+        reduce_only=False,
+        finished_at__gt=now - REFUSED_FOR,
+    )
+    barred = dict.fromkeys(refused.values_list("underlying", flat=True), "the venue has just refused it")
+    return barred | _getting_out(portfolio=portfolio, positions=positions, now=now)
+
+
+def _getting_out(*, portfolio: Portfolio, positions: Mapping[str, Position], now: datetime) -> dict[str, str]:
     asked = Command.objects.filter(
         portfolio=portfolio,
         kind__in=(Command.Kind.CLOSE, Command.Kind.CANCEL),

@@ -46,14 +46,17 @@ TROUBLE = frozenset(
 def order_send(*, order_id: int, now: datetime, clock: Clock | None = None) -> str:
     """Send one stored order and return its status; sending it twice is harmless.
 
-    A refused order wakes nobody: what was refused now would be refused again at once.
+    When an entry is refused another has its turn at once; it is not tried again itself for a minute
+    (``engine.barring``). A refused exit wakes nobody: it would be refused again at once.
 
     :param clock: as in ``execution.orders.order_submit``
     """
     status = order_submit(order_id=order_id, now=now, clock=clock)
     if status in {Order.Status.REJECTED, Order.Status.UNKNOWN}:
         _trouble_note(order_id=order_id, now=now)
-    portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
+    portfolio_id, reduces = Order.objects.values_list("portfolio_id", "reduce_only").get(pk=order_id)
+    if status == Order.Status.REJECTED and not reduces:
+        cycles_wake(portfolio_ids=[portfolio_id], now=now, why="an order was refused")
     portfolios_changed(portfolio_ids=[portfolio_id])
     return status
 

@@ -12,14 +12,17 @@ from allocation.models import Follow, Reservation
 from core.instruments import Instrument
 from engine.domain.copy_types import Market
 from engine.evidence import past_read, pulses_read
-from engine.models import Decision
+from engine.models import CycleState, Decision
+from engine.order_life import order_send
 from execution.models import Order
 from execution.orders import order_submit
+from execution.venues.paper_faults import fault_tell
 from markets.domain.context import ContextRecord
 from markets.services import contexts_write
 from positions.selectors import past_results
 from positions.services import order_sync
 from positions.transfers import slices_hand_over
+from tests.integration.engine.stage import Stage, stage_open
 from tests.integration.money.desk import Desk, desk_open
 from tests.replaying import ReplayDriver
 from tests.stateful.worlds import MadeUpWorld
@@ -127,3 +130,48 @@ def test_an_entry_carries_its_score_and_its_reservation_the_priority(arena: Repl
     decision = Decision.objects.filter(portfolio=portfolio, underlying=entries[0].underlying).latest("pk")
     assert D(decision.data["score"]) == entries[0].score
     assert decision.data["ranked_by"].startswith("velocity ")
+
+
+@pytest.fixture
+def stage(made_up: MadeUpWorld, alice: Any) -> Stage:
+    return stage_open(play=made_up, owner=alice, traders=1)
+
+
+def test_a_refused_entry_gives_its_turn_to_the_next(stage: Stage, settings: Any) -> None:
+    """EXE-2, EXE-3: who is queued goes at once; what was refused is not tried again for a minute."""
+    settings.MAX_OPEN_ORDERS = 1
+    stage.settings(risk_profile="conservative")
+    stage.hold(1, "BTC", "0.02")
+    stage.hold(1, "ETH", "0.2")
+    fault_tell(operation="submit", kind="refuse")
+    stage.cycle()
+    (first,) = Order.objects.filter(portfolio=stage.portfolio)
+    refused_at = stage.play.now
+    assert order_send(order_id=first.pk, now=refused_at) == "rejected"
+    assert CycleState.objects.get(portfolio=stage.portfolio).wanted_why == "an order was refused"
+    stage.cycle()
+    first, second = Order.objects.filter(portfolio=stage.portfolio).order_by("pk")
+    assert {first.underlying, second.underlying} == {"BTC", "ETH"}
+    stage.settle()
+    assert stage.held(second.underlying) != 0
+    assert stage.orders == 2
+    stage.play.pass_time(seconds=59 - (stage.play.now - refused_at).total_seconds())
+    stage.cycle()
+    assert stage.orders == 2
+    stage.play.pass_time(seconds=1)
+    stage.settle()
+    assert stage.orders == 3
+    assert stage.held(first.underlying) != 0
+
+
+def test_a_refused_exit_wakes_nobody(stage: Stage) -> None:
+    """EXE-3: it would be refused again at once; its next turn comes with the minute."""
+    stage.hold(1, "BTC", "0.02")
+    stage.settle()
+    stage.hold(1, "BTC", "0")
+    fault_tell(operation="submit", kind="refuse")
+    stage.cycle()
+    CycleState.objects.update(wanted_at=None)
+    close = Order.objects.filter(portfolio=stage.portfolio, reduce_only=True).latest("pk")
+    assert order_send(order_id=close.pk, now=stage.play.now) == "rejected"
+    assert CycleState.objects.get(portfolio=stage.portfolio).wanted_at is None
