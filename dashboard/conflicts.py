@@ -20,6 +20,7 @@ from positions.models import ConflictApproval, ConflictRecord, Position
 
 SETTLED_SHOWN: Final = 10
 HISTORY_SHOWN: Final = 20
+DECLINED: Final = (ConflictApproval.Status.REJECTED, ConflictApproval.Status.LAPSED)
 RULE_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     "combine": ("Combine", "Nets every trader's wish."),
     "largest": ("Largest", "Only the largest wish counts."),
@@ -30,17 +31,18 @@ NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven", "
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Conflicts that wait for their owner, that stand settled by rule, and that are over, newest first."""
+    """Conflicts that wait for their owner, stand by rule, were not approved, and are over, newest first."""
 
     waiting: tuple[ConflictApproval, ...]
     standing: tuple[ConflictRecord, ...]
+    declined: tuple[ConflictRecord, ...]
     over: tuple[ConflictRecord, ...]
 
     @property
     def first(self) -> str:
         """The underlying to show when none was asked for; empty when there is none."""
         names = [row.underlying for row in self.waiting]
-        names += [row.underlying for row in (*self.standing, *self.over)]
+        names += [row.underlying for row in (*self.standing, *self.declined, *self.over)]
         return next(iter(names), "")
 
 
@@ -105,6 +107,7 @@ class ConflictStory:
     capped: str
     standing: bool
     approval: ConflictApproval | None
+    declined: ConflictApproval | None  # the answer because of which the old position stays
     holders: tuple[Holder, ...]
     cards: tuple[RuleCard, ...]
     position: Position | None
@@ -127,17 +130,27 @@ def waiting_count(*, portfolio: Portfolio) -> int:
 
 
 def queue_read(*, portfolio: Portfolio) -> Queue:
-    """Return all conflicts worth a look, in three queries."""
+    """Return all conflicts worth a look, in four queries at most."""
     waiting = ConflictApproval.objects.filter(portfolio=portfolio, status=ConflictApproval.Status.WAITING)
     records = ConflictRecord.objects.filter(portfolio=portfolio)
     held = {row.underlying for row in waiting}
     standing = [row for row in records.filter(ended_at__isnull=True) if row.underlying not in held]
+    declined = _declined(portfolio)
     over = records.filter(ended_at__isnull=False).order_by("-ended_at", "-id")[:SETTLED_SHOWN]
     return Queue(
         waiting=tuple(sorted(waiting, key=lambda row: row.lapses_at)),
-        standing=tuple(standing),
+        standing=tuple(row for row in standing if row.underlying not in declined),
+        declined=tuple(row for row in standing if row.underlying in declined),
         over=tuple(over),
     )
+
+
+def _declined(portfolio: Portfolio) -> dict[str, ConflictApproval]:
+    """Return the newest answers that approved nothing, by underlying; none where no approval is asked for."""
+    if not portfolio.approves_conflicts:
+        return {}
+    newest = ConflictApproval.objects.filter(portfolio=portfolio).order_by("underlying", "-pk")
+    return {row.underlying: row for row in newest.distinct("underlying") if row.status in DECLINED}
 
 
 def conflict_read(*, portfolio: Portfolio, underlying: str) -> ConflictStory:
@@ -152,6 +165,7 @@ def conflict_read(*, portfolio: Portfolio, underlying: str) -> ConflictStory:
     if not records and not approvals:
         raise NotFound(f"This portfolio has had no conflict about {underlying}.")
     newest = records[0] if records else None
+    standing = newest is not None and newest.ended_at is None
     approval = next((row for row in approvals if row.status == ConflictApproval.Status.WAITING), None)
     source = approval or newest or approvals[0]
     follows = {row.pk: row for row in Follow.objects.filter(portfolio=portfolio).select_related("trader")}
@@ -171,8 +185,9 @@ def conflict_read(*, portfolio: Portfolio, underlying: str) -> ConflictStory:
         rule=rule,
         mark=mark,
         capped=newest.capped_reason if newest else "",
-        standing=newest is not None and newest.ended_at is None,
+        standing=standing,
         approval=approval,
+        declined=_declined(portfolio).get(underlying) if standing else None,
         holders=holders,
         cards=cards,
         position=position,

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import Portfolio, User
 from core.clock import utc_now
 from dashboard.bars import bar_of
 from dashboard.conflicts import conflict_read, queue_read
@@ -159,6 +159,27 @@ def test_the_queue_shows_each_conflict_once(desk: Desk) -> None:
     assert [row.underlying for row in queue.standing] == []
     assert [row.underlying for row in queue.over] == ["ETH"]
     assert queue.first == "DOGE"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("rejected", "You declined it"), ("lapsed", "Nobody decided in time")]
+)
+def test_what_was_not_approved_is_not_called_settled(
+    desk: Desk, alice: User, client_of: Callable[[Any], Client], status: str, words: str
+) -> None:
+    """CON-4: the old position stays, and the page says so; with approval switched off the rule counts."""
+    record_make(desk)
+    approval_make(desk, status=status)
+    address = reverse("dashboard:conflict", args=[desk.pk, "SOL"])
+    assert "Settled</span>" in client_of(alice).get(address).content.decode()
+    Portfolio.objects.filter(pk=desk.pk).update(approves_conflicts=True)
+    shown = client_of(alice).get(address).content.decode()
+    assert words in shown
+    assert "Settled</span>" not in shown
+    queue = queue_read(portfolio=Portfolio.objects.get(pk=desk.pk))
+    assert ([row.underlying for row in queue.declined], queue.standing) == (["SOL"], ())
+    approval_make(desk, status="approved", rule="first")
+    assert "Settled</span>" in client_of(alice).get(address).content.decode()
 
 
 def test_history_tells_what_was_decided(desk: Desk) -> None:
