@@ -20,6 +20,7 @@ from traders.payloads import snapshot_read
 SPARKLINE_POINTS: Final = 40
 STATS_DAYS: Final = 30  # drawdown and sparkline look back at most this far (world time)
 ERROR_WINDOW: Final = timedelta(hours=1)
+LONGEST_READ_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ def sync_error_rates(*, trader_ids: Collection[int], now: datetime) -> dict[int,
     out.
 
     A scheduled sync is good if any of its attempts brought a good read before the next one was due. One still
-    within its time does not count yet.
+    within its time does not count yet, nor does one in whose time nobody read any trader: the platform was
+    not running, or had not come up.
     """
     good = [SyncAttempt.Outcome.GOOD, SyncAttempt.Outcome.CACHED]
     with connection.cursor() as cursor:
@@ -113,6 +115,7 @@ def sync_error_rates(*, trader_ids: Collection[int], now: datetime) -> dict[int,
             "since": now - ERROR_WINDOW,
             "good": good,
             "now": now,
+            "longest_s": LONGEST_READ_S,
         }
         cursor.execute(_ERROR_RATES, values)
         return {trader_id: Decimal(bad) / count for trader_id, bad, count in cursor.fetchall()}
@@ -216,7 +219,13 @@ _ERROR_RATES = """
         WHERE a.trader_id = ANY(%(ids)s) AND a.finished_at >= %(since)s
         GROUP BY a.trader_id, a.due_at, t.sync_interval_s
     ) AS slots
-    WHERE good OR due_at + make_interval(secs => sync_interval_s) <= %(now)s
+    WHERE good OR (due_at + make_interval(secs => sync_interval_s) <= %(now)s AND EXISTS (
+        SELECT 1 FROM traders_syncattempt AS made
+        WHERE made.finished_at >= due_at
+          AND made.finished_at < due_at + make_interval(secs => sync_interval_s + %(longest_s)s)
+          AND made.finished_at - made.duration_ms * interval '1 ms'
+              < due_at + make_interval(secs => sync_interval_s)
+    ))
     GROUP BY trader_id
 """
 
