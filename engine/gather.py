@@ -188,7 +188,8 @@ def _follow_view(
     snapshot = snapshots.get(follow.trader.basis_snapshot_id or 0)
     if snapshot is not None and snapshot.run != clock.run:
         snapshot = None  # read in the run before; nothing is known of this one yet
-    book = _book(snapshot, marks)
+    book, then = _book(snapshot, marks), _snapshot_before(follow, snapshot, snapshots)
+    before = _book(then, marks)
     joining = _joining(follow, snapshot, book, ignored, memory, marks, clock)
     return _FollowView(
         FollowInput(
@@ -201,7 +202,10 @@ def _follow_view(
             ignored={**ignored, **joining} if joining is not None else ignored,
             memory=memory,
             share=follow.custom_weight,
-            added=added_prices(book=book, before=_book_before(follow, snapshot, snapshots, marks), legs=own),
+            added=added_prices(book=book, before=before, legs=own),
+            reopened=book.reopened_since(before=before, read_at=then.world_at)
+            if book and before and then
+            else frozenset(),
             basis_id=snapshot.pk if snapshot else None,
             decided_basis_id=follow.decided_basis_id,
         ),
@@ -235,17 +239,14 @@ def _book(snapshot: TraderSnapshot | None, marks: Mapping[str, MarkData]) -> Tra
     )
 
 
-def _book_before(
-    follow: Follow,
-    snapshot: TraderSnapshot | None,
-    snapshots: Mapping[int, TraderSnapshot],
-    marks: Mapping[str, MarkData],
-) -> TraderBook | None:
-    """Return the book that the last cycle decided on; None where it is today's, or not known any more."""
+def _snapshot_before(
+    follow: Follow, snapshot: TraderSnapshot | None, snapshots: Mapping[int, TraderSnapshot]
+) -> TraderSnapshot | None:
+    """Return the basis that the last cycle decided on; None where it is today's, or not known any more."""
     if snapshot is None or follow.decided_basis_id in (None, snapshot.pk):
         return None
     before = snapshots.get(follow.decided_basis_id or 0)
-    return _book(before, marks) if before is not None and before.run == snapshot.run else None
+    return before if before is not None and before.run == snapshot.run else None
 
 
 def basis_legs(*, snapshot: TraderSnapshot, prices: Mapping[str, Decimal]) -> list[BasisLeg]:

@@ -170,8 +170,20 @@ def _snapshot(
         equity=read.equity,
         positions=positions_dump(read.positions),
         first_seen=first_seen,
-        quantities_changed=not same_run or before != read.quantities(),
+        quantities_changed=previous is None or not same_run or _moved(previous, read),
     )
+
+
+def _moved(previous: TraderRead, read: TraderRead) -> bool:
+    """Tell whether a quantity changed, also where a position was closed and opened again just as large."""
+    opened = {position.code: position.opened_at for position in previous.positions}
+    reopened = (
+        position.opened_at not in (None, opened.get(position.code))
+        and opened.get(position.code) is not None
+        and position.opened_at > previous.world_at
+        for position in read.positions
+    )
+    return previous.quantities() != read.quantities() or any(reopened)
 
 
 def _quarantined(look: Look, read: TraderRead, reason: str) -> _Plan:

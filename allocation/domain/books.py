@@ -65,6 +65,25 @@ class TraderBook:
         """Tell whether exposure ratios can be taken from this book: only with equity above zero."""
         return self.equity > 0
 
+    def reopened_since(self, *, before: TraderBook, read_at: datetime) -> frozenset[str]:
+        """Return of which underlyings nothing that was open in the book ``before`` is open any more.
+
+        They were closed and opened again between two reads, which looks like a mere change of quantity. Told
+        by the earliest opening the trader reports: another one than before, and later than that read. Where
+        nobody reports openings nothing is told apart.
+
+        :param read_at: world time at which ``before`` was read
+        """
+        return frozenset(
+            underlying
+            for underlying, leg in self.legs.items()
+            if (old := before.legs.get(underlying)) is not None
+            and old.opened_at is not None
+            and leg.opened_at is not None
+            and leg.opened_at != old.opened_at
+            and leg.opened_at > read_at
+        )
+
 
 def book_at_marks(*, equity: Decimal, legs: Sequence[BasisLeg], marks: Mapping[str, Decimal]) -> TraderBook:
     """Carry a basis snapshot forward to the current marks.

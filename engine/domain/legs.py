@@ -134,12 +134,16 @@ def _votes(follow: FollowInput) -> bool:
 
 
 def _ignored_now(follow: FollowInput) -> dict[str, Decimal]:
-    """Ratchet what is ignored by what the trader holds now; unread, it stands."""
+    """Ratchet what is ignored by what the trader holds now; unread, it stands.
+
+    What was closed and opened again between two reads is new, though it looks like a reduction.
+    """
     if follow.book is None or follow.state is FollowState.LOST:
         return {underlying: quantity for underlying, quantity in follow.ignored.items() if quantity}
     ratcheted = {
         underlying: ignored_ratchet(
-            ignored=quantity, quantity=leg.quantity if (leg := follow.book.legs.get(underlying)) else ZERO
+            ignored=ZERO if underlying in follow.reopened else quantity,
+            quantity=leg.quantity if (leg := follow.book.legs.get(underlying)) else ZERO,
         )
         for underlying, quantity in follow.ignored.items()
     }

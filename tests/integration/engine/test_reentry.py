@@ -182,3 +182,31 @@ def test_a_pause_between_changes_nothing_of_the_lock(stage: Stage) -> None:
     stage.hold(1, "ETH", "0.6")
     stage.settle()
     assert round(stage.held("ETH"), 3) == D("0.1")
+
+
+def test_the_trader_closes_and_opens_again_between_two_reads(stage: Stage) -> None:
+    """EXE-8: it looks like a reduction; the time of opening says that it is a new trade."""
+    close(stage)
+    stage.play.pass_time(seconds=30)
+    stage.play.traders[stage.play.keys[0]].positions.clear()
+    stage.hold(1, "ETH", "0.4")
+    stage.settle()
+    assert (round(stage.held("ETH"), 3), stage.leg(1, "ETH").ignored_quantity) == (D("0.4"), 0)
+    assert books_audit() == []
+
+
+def test_it_opens_again_just_as_large_between_two_reads(stage: Stage) -> None:
+    """EXE-8: no quantity differs, and yet it is another position."""
+    close(stage)
+    stage.play.pass_time(seconds=30)
+    stage.play.traders[stage.play.keys[0]].positions.clear()
+    stage.hold(1, "ETH", "0.5")
+    stage.settle()
+    assert round(stage.held("ETH"), 3) == D("0.5")
+
+
+def test_a_mere_reduction_is_no_new_trade(stage: Stage) -> None:
+    close(stage)
+    stage.hold(1, "ETH", "0.4")
+    stage.settle()
+    assert (stage.held("ETH"), stage.leg(1, "ETH").ignored_quantity) == (0, D("0.4"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from allocation.domain.books import BasisLeg, book_at_marks
+from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 
 D = Decimal
 MONDAY = datetime(2025, 10, 20, tzinfo=UTC)
@@ -84,3 +84,21 @@ def test_a_book_without_equity_is_not_usable() -> None:
     assert not book_at_marks(equity=D(0), legs=[leg], marks={}).usable
     assert not book_at_marks(equity=D(1000), legs=[leg], marks={"BTC": D(50000)}).usable
     assert book_at_marks(equity=D(1000), legs=[leg], marks={}).usable
+
+
+def test_closed_and_opened_again_between_two_reads() -> None:
+    """EXE-8: told by an opening later than the last read; an older part that went first is no such thing."""
+    noon = MONDAY + timedelta(hours=12)
+
+    def held(quantity: int, opened_at: datetime | None) -> TraderBook:
+        leg = BasisLeg("BTC", D(quantity), mark_price=D(60000), opened_at=opened_at)
+        return book_at_marks(equity=D(10000), legs=[leg], marks={})
+
+    before = held(10, MONDAY)
+    assert held(6, TUESDAY).reopened_since(before=before, read_at=noon) == {"BTC"}
+    assert held(6, MONDAY).reopened_since(before=before, read_at=noon) == set()  # reduced
+    assert held(6, noon).reopened_since(before=before, read_at=noon) == set()  # the older part went first
+    assert held(6, None).reopened_since(before=before, read_at=noon) == set()  # nobody says
+    assert held(6, TUESDAY).reopened_since(before=held(0, None), read_at=noon) == set()
+    ahead = held(10, TUESDAY)  # the source's clock is ahead of ours
+    assert held(6, TUESDAY).reopened_since(before=ahead, read_at=noon) == set()
