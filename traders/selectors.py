@@ -219,12 +219,12 @@ _ERROR_RATES = """
         WHERE a.trader_id = ANY(%(ids)s) AND a.finished_at >= %(since)s
         GROUP BY a.trader_id, a.due_at, t.sync_interval_s
     ) AS slots
-    WHERE good OR (due_at + make_interval(secs => sync_interval_s) <= %(now)s AND EXISTS (
+    WHERE good OR (slots.due_at + make_interval(secs => slots.sync_interval_s) <= %(now)s AND EXISTS (
         SELECT 1 FROM traders_syncattempt AS made
-        WHERE made.finished_at >= due_at
-          AND made.finished_at < due_at + make_interval(secs => sync_interval_s + %(longest_s)s)
+        WHERE made.finished_at >= slots.due_at
+          AND made.finished_at < slots.due_at + make_interval(secs => slots.sync_interval_s + %(longest_s)s)
           AND made.finished_at - made.duration_ms * interval '1 ms'
-              < due_at + make_interval(secs => sync_interval_s)
+              < slots.due_at + make_interval(secs => slots.sync_interval_s)
     ))
     GROUP BY trader_id
 """

@@ -11,10 +11,11 @@ from core.errors import InputError, NotFound, RetryLater
 from markets.models import World
 from tests.integration.sync.conftest import StillClock
 from tests.loopback.running import HyperliquidProcess, perp_state
-from traders.models import Trader, TraderSnapshot
+from traders.models import SyncAttempt, Trader, TraderSnapshot
 from traders.selectors import (
     TraderStats,
     equity_series,
+    sync_error_rates,
     trader_get_visible,
     traders_stats,
     traders_visible,
@@ -217,3 +218,31 @@ def test_a_series_is_thinned_in_the_database(now: datetime) -> None:
     assert equity_series(trader_runs={}, since_at=DAY, points=40) == {}
     one = equity_series(trader_runs={trader.pk: 1}, since_at=DAY + timedelta(hours=49.9), points=40)
     assert one == {trader.pk: [(DAY + timedelta(hours=49.9), Decimal(1499))]}
+
+
+def test_time_in_which_nobody_was_up_is_no_error_of_a_trader(db: None) -> None:
+    """SYN-4: workers that come up late missed no schedule; what they were up for counts."""
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    first, second = (
+        trader_find_or_create(kind="hyperliquid", key=f"0x{number:040x}", now=now) for number in (1, 2)
+    )
+
+    def read(trader: Trader, *, due_s: int, finished_s: int) -> None:
+        SyncAttempt.objects.create(
+            trader=trader,
+            due_at=now + timedelta(seconds=due_s),
+            finished_at=now + timedelta(seconds=finished_s),
+            outcome="good",
+            duration_ms=200,
+        )
+
+    read(first, due_s=0, finished_s=95)  # due every 60 s; the workers came up after 95
+    read(second, due_s=50, finished_s=95)  # its time was not over
+    read(first, due_s=120, finished_s=121)
+    at = now + timedelta(minutes=10)
+    ids = [first.pk, second.pk]
+    assert sync_error_rates(trader_ids=ids, now=at) == {first.pk: 0, second.pk: 0}
+    read(first, due_s=180, finished_s=300)
+    assert sync_error_rates(trader_ids=[first.pk], now=at) == {first.pk: 0}
+    read(second, due_s=110, finished_s=181)  # somebody was up, and read another
+    assert sync_error_rates(trader_ids=[first.pk], now=at) == {first.pk: Decimal("0.5")}
