@@ -18,6 +18,7 @@ from positions.models import Position
 from traders.models import Trader
 from traders.recordings import recorded_events_between
 from traders.services import trader_wake_recorded
+from traders.strategies.pairs import pair_sets_all
 
 
 def feed_make(*, clock: Clock) -> Feed:
@@ -64,10 +65,13 @@ def _live_wanted() -> bool:
 
 
 def _live_codes() -> Collection[str]:
-    """Return the instruments that are held, or known of a followed trader."""
+    """Return the instruments that are held, known of a followed trader, or traded by a strategy."""
     held = Position.objects.filter(portfolio__world=LIVE).exclude(status="closed")
     codes = set(held.values_list("instrument_id", flat=True))
     for trader in Trader.objects.filter(world=LIVE, follows__isnull=False).select_related("latest_snapshot"):
         if trader.latest_snapshot:
             codes |= {row["code"] for row in trader.latest_snapshot.positions}
+    for pair_set in pair_sets_all().values():
+        if pair_set.world == LIVE:
+            codes |= pair_set.pairs.keys()
     return codes

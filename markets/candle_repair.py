@@ -22,8 +22,8 @@ from core.decimals import ZERO
 from core.errors import EnsembleError
 from markets.candle_book import CodeRecord
 from markets.candle_store import candles_write
-from markets.domain.candle_building import SPAN_US, CandleRecord, opening_of
-from markets.domain.candles import CANDLE_SPAN, Candle
+from markets.domain.candle_building import SPAN_US, CandleRecord
+from markets.domain.candles import CANDLE_SPAN, Candle, candle_open_at
 from markets.domain.moments import at_of, us_of
 from markets.domain.plausible import price_usable
 from markets.hyperliquid import InfoClient
@@ -71,7 +71,7 @@ class CandleRepair:
         Fresh ones come before history. Returns the code that was asked about. What fails is logged and asked
         again later; candles from prices stand meanwhile.
         """
-        until = opening_of(self._clock.now() - SETTLES)
+        until = candle_open_at(self._clock.now() - SETTLES)
         code = self._due(codes, until)
         if code is None or self._clock.monotonic_s() < self._next_s:
             return None

@@ -29,6 +29,7 @@ class FeedState(msgspec.Struct, frozen=True):
     :param doubted: jumps that waited for a second quote
     :param waiting: ticks that wait for Redis to come back
     :param thinned: ticks given up while Redis was away
+    :param tape_entries: flushes of ticks, of all worlds, that are on the tape now
     """
 
     at: datetime
@@ -43,6 +44,7 @@ class FeedState(msgspec.Struct, frozen=True):
     doubted: int
     waiting: int
     thinned: int
+    tape_entries: int
 
 
 def feed_state_write(*, client: redis.Redis, state: FeedState) -> None:

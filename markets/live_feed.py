@@ -23,6 +23,7 @@ from markets.live_store import LiveStore
 from markets.models import LIVE
 from markets.selectors import instrument_codes, marks_for
 from markets.services import world_ensure
+from markets.tape import tape_entries
 from markets.tape_buffer import TapeBuffer
 
 TURN_S: Final = 1.0
@@ -133,5 +134,6 @@ class LiveFeed:
             doubted=counts.doubted,
             waiting=self.prices.waiting,
             thinned=self.prices.thinned,
+            tape_entries=tape_entries(client=self._redis, shards=settings.EXIT_SHARDS),
         )
         feed_state_write(client=self._redis, state=state)

@@ -12,8 +12,8 @@ from django.db.models import Max, Min
 
 from core.clock import Clock
 from markets.candle_store import candles_write
-from markets.domain.candle_building import CandleRecord, candles_recorded, opening_of
-from markets.domain.candles import CANDLE_SPAN
+from markets.domain.candle_building import CandleRecord, candles_recorded
+from markets.domain.candles import CANDLE_SPAN, candle_open_at
 from markets.domain.moments import MICROSECOND, us_of
 from markets.feed_hooks import FeedHooks, guarded
 from markets.models import Candle, CandleSource, Mark, World
@@ -100,7 +100,7 @@ class ReplayTicker:
     def _candles_until(self, world: World, recording: Recording, world_at: datetime) -> None:
         """Store the candles of what was recorded since they were stored last; again, where that failed."""
         reached_at = self._reached(self._candled, world) or _candled_before(world)
-        after = max(opening_of(reached_at), world.world_start_at) - MICROSECOND
+        after = max(candle_open_at(reached_at), world.world_start_at) - MICROSECOND
         records = recording_candles(recording=recording, after=after, until=world_at)
         candles_write(world=world, records=records, source=CandleSource.RECORDED)
         self._candled[world.name] = (world.run, world_at)

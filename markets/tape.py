@@ -170,6 +170,17 @@ def tape_end(*, client: redis.Redis, shard: int) -> str:
     return rows[0][0].decode() if rows else START
 
 
+def tape_entries(*, client: redis.Redis, shards: int) -> int:
+    """Return how many entries all shards hold.
+
+    :raises redis.RedisError: Redis is away
+    """
+    with client.pipeline(transaction=False) as pipeline:
+        for shard in range(shards):
+            pipeline.xlen(f"{PREFIX}{shard}")
+        return sum(pipeline.execute())
+
+
 def tape_since(
     *, client: redis.Redis, shard: int, after: str, until: str = "+", count: int = READ_AT_ONCE
 ) -> Iterator[TapeEntry]:

@@ -1,7 +1,9 @@
 """`/healthz`: the process answers. `/readyz`: everything it needs answers too, and each part is named."""
 
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import redis
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -9,6 +11,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from markets.feed_state import feed_state_read
 from portfolio_site.celery import HEARTBEAT_KEY
 from portfolio_site.probe import redis_probe
 
@@ -23,8 +26,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Try database, migrations and Redis; 503 with the failing parts named. Workers are told, not required:
-    pages work while a worker restarts."""
+    """Try database, migrations and Redis; 503 with the failing parts named. Workers and feed are told, not
+    required: pages work while one restarts."""
     parts = {
         "database": _tried(_database_answer, DatabaseError),
         "migrations": _tried(_migrations_applied, DatabaseError),
@@ -36,6 +39,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "failing": failing,
         "parts": {name: problem or "ok" for name, problem in parts.items()},
         "workers": [] if parts["redis"] else workers_alive(),
+        "feed": None if parts["redis"] else _feed_told(),
     }
     return JsonResponse(body, status=503 if failing else 200)
 
@@ -48,6 +52,13 @@ def workers_alive() -> list[str]:
     with redis_probe() as client:
         keys = client.scan_iter(match=f"{HEARTBEAT_KEY}*", count=1000)
         return sorted(key.decode().removeprefix(HEARTBEAT_KEY) for key in keys)
+
+
+def _feed_told() -> dict[str, Any] | None:
+    """Return how live prices do, None where no feed has run for half a minute."""
+    with redis_probe() as client:
+        state = feed_state_read(client=client)
+    return None if state is None else msgspec.to_builtins(state)
 
 
 def _tried(part: Callable[[], str], failure: type[Exception]) -> str:

@@ -1,4 +1,4 @@
-"""`/metrics`: what Prometheus collects, read from the database at each scrape (CAP-4).
+"""`/metrics`: what Prometheus collects, read from the database at each scrape (CAP-4), and of live prices.
 
 This machine may scrape, and whoever shows METRICS_TOKEN. A request that came through a proxy is not from
 this machine, whatever address it shows; with HTTPS on there is a proxy, so only the token counts.
@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Iterator
 from typing import Final
 
+import redis
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
@@ -20,6 +21,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from allocation.metrics import capital_metrics
+from markets.feed_state import feed_state_read
+from portfolio_site.probe import redis_probe
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
 FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Via")
@@ -38,6 +41,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=401, headers={"WWW-Authenticate": 'Bearer realm="metrics"'})
     registry = CollectorRegistry(auto_describe=False)
     registry.register(CapitalCollector())
+    registry.register(FeedCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(registry), content_type=content_type)
 
@@ -90,3 +94,37 @@ def _gauge(name: str, text: str) -> GaugeMetricFamily:
 
 def _counter(name: str, text: str) -> CounterMetricFamily:
     return CounterMetricFamily(name, text, labels=["strategy"])
+
+
+class FeedCollector(Collector):
+    """How live prices do (MKT-1), counted since the feed began; nothing while none runs or Redis is away."""
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: registering asks nobody."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what the feed told last."""
+        try:
+            with redis_probe() as client:
+                state = feed_state_read(client=client)
+        except redis.RedisError:
+            return
+        if state is None:
+            return
+        connected = int(state.socket_since is not None)
+        for name, text, level in (
+            ("socket_up", "1 while the live socket is connected.", connected),
+            ("tape_entries", "Flushes of prices that are on the tape.", state.tape_entries),
+            ("ticks_waiting", "Prices that wait for Redis.", state.waiting),
+        ):
+            yield GaugeMetricFamily(f"ensemble_feed_{name}", text, value=level)
+        for name, text, count in (
+            ("ticks", "Live prices told to the tape.", state.told),
+            ("ticks_thinned", "Prices given up while Redis was away.", state.thinned),
+            ("quotes_refused", "Quotes that were no price.", state.refused),
+            ("quotes_doubted", "Jumps that waited for a second quote.", state.doubted),
+            ("socket_lost", "Live sockets lost or refused.", state.socket_lost),
+            ("socket_garbage", "Socket messages that could not be read.", state.garbage),
+        ):
+            yield CounterMetricFamily(f"ensemble_feed_{name}", text, value=count)

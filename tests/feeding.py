@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from markets.feed_hooks import FeedHooks
+from markets.feed_state import FeedState
 from traders.recordings import recorded_events_between
 
 
@@ -52,3 +53,23 @@ class Above:
             live_wanted=lambda: self.wanted,
             live_codes=lambda: self.codes,
         )
+
+
+def feed_state_make(*, waiting: int = 0) -> FeedState:
+    """Return what a feed tells of itself at noon, an hour after its socket was opened."""
+    noon = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    return FeedState(
+        at=noon,
+        wanted=True,
+        socket_since=noon - timedelta(hours=1),
+        socket_heard_at=noon,
+        socket_lost=2,
+        socket_why="SocketLost: no prices for 31 s",
+        garbage=0,
+        told=1000,
+        refused=3,
+        doubted=1,
+        waiting=waiting,
+        thinned=0,
+        tape_entries=900,
+    )

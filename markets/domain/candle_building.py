@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from markets.domain.candles import CANDLE_SPAN, Candle
+from markets.domain.candles import CANDLE_SPAN, Candle, candle_open_at
 from markets.domain.moments import MICROSECOND, at_of, us_of
 from markets.domain.prices import PriceSeries
 
@@ -37,12 +37,6 @@ class CandleRecord:
     def ends_us(self) -> int:
         """Return the first moment that is no longer in it."""
         return us_of(self.candle.opened_at) + SPAN_US
-
-
-def opening_of(at: datetime) -> datetime:
-    """Return when the candle that covers ``at`` opened."""
-    us = us_of(at)
-    return at_of(us - us % SPAN_US)
 
 
 def candle_opened(*, us: int, price: Decimal) -> CandleRecord:
@@ -83,7 +77,7 @@ def candles_of_line(series: PriceSeries, *, until: datetime, count: int) -> Sequ
     To look at, beside positions whose exits were decided on those marks. They are interpolated, so they know
     of the next recorded price: nothing may be decided on them. None before the first recorded price.
     """
-    newest = opening_of(until)
+    newest = candle_open_at(until)
     openings = [newest - CANDLE_SPAN * back for back in range(count - 1, -1, -1)]
     return [
         _line_candle(series, opened_at, min(until, opened_at + CANDLE_SPAN - MICROSECOND))

@@ -7,7 +7,10 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
+from markets.feed_state import KEY as FEED_KEY
+from markets.feed_state import feed_state_write
 from portfolio_site.celery import HEARTBEAT_KEY
+from tests.feeding import feed_state_make
 from tests.running import TestProcesses, http_status, wait_until
 
 
@@ -29,7 +32,31 @@ def test_readyz_with_everything_there(client: Client, redis_client: Any) -> None
         "failing": [],
         "parts": {"database": "ok", "migrations": "ok", "redis": "ok"},
         "workers": ["sync@here"],
+        "feed": None,
     }
+
+
+@pytest.mark.django_db
+def test_readyz_tells_how_live_prices_do(client: Client, redis_client: Any) -> None:
+    """OPS-1, MKT-1: socket, what it heard, what was refused, what waits; nobody is made unready by it."""
+    state = feed_state_make(waiting=7)
+    feed_state_write(client=redis_client, state=state)
+    assert client.get("/readyz").json()["feed"] == {
+        "at": "2026-03-02T12:00:00Z",
+        "wanted": True,
+        "socket_since": "2026-03-02T11:00:00Z",
+        "socket_heard_at": "2026-03-02T12:00:00Z",
+        "socket_lost": 2,
+        "socket_why": "SocketLost: no prices for 31 s",
+        "garbage": 0,
+        "told": 1000,
+        "refused": 3,
+        "doubted": 1,
+        "waiting": 7,
+        "thinned": 0,
+        "tape_entries": 900,
+    }
+    assert 0 < redis_client.ttl(FEED_KEY) <= 30
 
 
 @pytest.mark.django_db

@@ -19,6 +19,8 @@ from allocation.reservations import (
     reservations_expire,
     reservations_prune,
 )
+from markets.feed_state import feed_state_write
+from tests.feeding import feed_state_make
 from tests.integration.money.desk import Desk, desk_open
 
 TOKEN = "a token of more than twenty characters"
@@ -72,6 +74,32 @@ def test_the_seven_series_have_their_names_and_labels(client: Client) -> None:
         for sample in family.samples:
             labels.setdefault(sample.name, set()).update(sample.labels)
     assert labels == SERIES
+
+
+@pytest.mark.django_db
+def test_a_running_feed_is_told_beside_them(client: Client, redis_client: Any) -> None:
+    """MKT-1: how the socket does, and what became of what was heard."""
+    feed_state_write(client=redis_client, state=feed_state_make(waiting=7))
+    told = {name[0]: value for name, value in scrape(client).items() if name[0].startswith("ensemble_feed_")}
+    assert told == {
+        "ensemble_feed_socket_up": 1,
+        "ensemble_feed_tape_entries": 900,
+        "ensemble_feed_ticks_waiting": 7,
+        "ensemble_feed_ticks_total": 1000,
+        "ensemble_feed_ticks_thinned_total": 0,
+        "ensemble_feed_quotes_refused_total": 3,
+        "ensemble_feed_quotes_doubted_total": 1,
+        "ensemble_feed_socket_lost_total": 2,
+        "ensemble_feed_socket_garbage_total": 0,
+    }
+
+
+@pytest.mark.django_db
+def test_without_redis_the_other_series_are_still_there(client: Client, settings: Any) -> None:
+    """OPS-1: a scrape says what it can."""
+    ask(desk_open(), "100")
+    settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
+    assert {name[0] for name in scrape(client)} == set(SERIES)
 
 
 @pytest.mark.django_db

@@ -16,9 +16,8 @@ from markets.domain.candle_building import (
     candle_opened,
     candles_of_line,
     candles_recorded,
-    opening_of,
 )
-from markets.domain.candles import Candle
+from markets.domain.candles import Candle, candle_open_at
 from markets.domain.moments import at_of, us_of
 from markets.domain.prices import PriceSeries
 
@@ -123,7 +122,7 @@ def test_a_price_on_the_stroke_opens_the_next_candle() -> None:
     first, second = candles_recorded(told, until=NOON + timedelta(minutes=5))
     assert (first.candle.open, first.candle.close, first.closed) == (1, 2, True)
     assert (second.candle.opened_at, second.closed) == (NOON + timedelta(minutes=5), False)
-    assert opening_of(NOON + timedelta(minutes=4, seconds=59)) == NOON
+    assert candle_open_at(NOON + timedelta(minutes=4, seconds=59)) == NOON
 
 
 def test_time_alone_closes_a_candle_and_a_late_price_does_not_open_it_again() -> None:
