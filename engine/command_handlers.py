@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from engine.handlers import approvals, follows, limits, settings, stopping, trading
+from engine.handlers import approvals, exits, follows, limits, settings, stopping, trading
 from engine.handlers.base import CommandAnswer, CommandHandler
 
 __all__ = ["HANDLERS", "CommandAnswer", "CommandHandler"]
@@ -14,6 +14,7 @@ HANDLERS: Final[Mapping[str, CommandHandler]] = {
     **settings.HANDLERS,
     **follows.HANDLERS,
     **limits.HANDLERS,
+    **exits.HANDLERS,
     **trading.HANDLERS,
     **stopping.HANDLERS,
     **approvals.HANDLERS,

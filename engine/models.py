@@ -98,6 +98,8 @@ class Command(models.Model):
         FOLLOW_RESUME = "follow_resume", "Resume a trader"
         BREAKER_RESET = "breaker_reset", "Reset a breaker"
         LIMITS = "limits", "Change the limits"
+        EXITS = "exits", "Change what closes a position"
+        EXIT_DEFAULTS = "exit_defaults", "Change what closes new positions"
         EMERGENCY_STOP = "emergency_stop", "Emergency stop"
         RESUME = "resume", "Resume after a stop"
         DRILL = "drill", "Emergency-stop drill"

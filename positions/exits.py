@@ -68,6 +68,11 @@ def state_of(guard: ExitGuard) -> ExitState:
     )
 
 
+def rules_values(rules: ExitRules) -> dict[str, Any]:
+    """Return written rules by column."""
+    return {name: getattr(rules, name) for name in RULE_FIELDS}
+
+
 def defaults_of(*, portfolio_id: int) -> ExitDefaults:
     """Return what guards a portfolio's new positions: its own row, else the site's settings (not stored)."""
     own = ExitDefaults.objects.filter(portfolio_id=portfolio_id).first()
@@ -106,14 +111,14 @@ def guard_follow(
     guard = guard_lock(position_id=position.pk)
     if quantity == 0:
         if guard is not None and guard.ended_at is None:
-            _changed(guard, now=now, ended_at=now)
+            guard_changed(guard, now=now, ended_at=now)
         return
     if guard is None or guard.ended_at is not None or quantity * guard.sign < 0:
         _guard_begin(guard=guard, position=position, price=price, world=world, now=now, world_at=world_at)
     elif abs(quantity) > abs(before):
         entry = entry_of(position=position, price=price)
         state = state_enlarge(state=state_of(guard), entry_price=entry, price=price)
-        _changed(
+        guard_changed(
             guard, now=now, levels_from=now, entry_price=entry, peak_price=state.peak_price,
             stop_price=state.stop_price,
         )  # fmt: skip
@@ -134,7 +139,7 @@ def _guard_begin(
     entry = entry_of(position=position, price=price)
     state = state_open(plan=plan_of(rules), sign=sign, entry_price=entry, price=price, opened_at=world_at)
     values: dict[str, Any] = {
-        **{name: getattr(rules, name) for name in RULE_FIELDS},
+        **rules_values(rules),
         "world_id": world,
         "run": position.run,
         "instrument_id": position.instrument_id,
@@ -155,11 +160,11 @@ def _guard_begin(
     if guard is None:
         ExitGuard.objects.create(position=position, **values)
     else:
-        _changed(guard, **{**values, "now": now, "episode": guard.episode + 1})
+        guard_changed(guard, **{**values, "now": now, "episode": guard.episode + 1})
 
 
-def _changed(guard: ExitGuard, *, now: datetime, **values: Any) -> None:
-    """Write a change that the exit watch must see."""
+def guard_changed(guard: ExitGuard, *, now: datetime, **values: Any) -> None:
+    """Write a change of a locked guard that the exit watch must see: the version rises."""
     for name, value in {**values, "version": guard.version + 1, "changed_at": now}.items():
         setattr(guard, name, value)
     guard.save(update_fields=[*values, "version", "changed_at"])

@@ -19,15 +19,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
-from itertools import pairwise
-from typing import Final
 
 from core.decimals import EXACT, ONE, PRICE_STEP, QUANTITY_STEP, ZERO
-from core.errors import InputError
-
-STEPS_MAX: Final = 10
 
 
 class ExitKind(StrEnum):
@@ -134,7 +129,7 @@ def state_open(
     :param price: of the fill that opened it; the best price so far
     """
     state = ExitState(plan=plan, sign=sign, entry_price=entry_price, opened_at=opened_at, peak_price=price)
-    return replace(state, stop_price=_planned_stop(state))
+    return replace(state, stop_price=planned_stop(state))
 
 
 def state_enlarge(*, state: ExitState, entry_price: Decimal, price: Decimal) -> ExitState:
@@ -144,7 +139,7 @@ def state_enlarge(*, state: ExitState, entry_price: Decimal, price: Decimal) -> 
     """
     peak = state.peak_price if state.trail_price is not None else price
     moved = replace(state, entry_price=entry_price, peak_price=peak)
-    stop = tighter(state.stop_price, _planned_stop(moved), sign=state.sign)
+    stop = tighter(state.stop_price, planned_stop(moved), sign=state.sign)
     return replace(moved, stop_price=stop)
 
 
@@ -169,12 +164,12 @@ def state_move(*, state: ExitState, price: Decimal) -> ExitState:
     """
     activation = state.activation_price
     if activation is not None and (price - activation) * state.sign >= 0:
-        return replace(state, peak_price=price, trail_price=_trail(state, price))
+        return replace(state, peak_price=price, trail_price=planned_trail(state, price))
     if (price - state.peak_price) * state.sign <= 0:
         return state
     if state.trail_price is None or state.plan.trail_by is None:
         return replace(state, peak_price=price)
-    trail = tighter(state.trail_price, _trail(state, price), sign=state.sign)
+    trail = tighter(state.trail_price, planned_trail(state, price), sign=state.sign)
     return replace(state, peak_price=price, trail_price=trail)
 
 
@@ -204,13 +199,18 @@ def _steps_reached(*, state: ExitState, price: Decimal) -> int:
     return count
 
 
-def _planned_stop(state: ExitState) -> Decimal | None:
+def planned_stop(state: ExitState) -> Decimal | None:
+    """Return where the plan puts the stop loss of an average entry; None where it has none."""
     if state.plan.stop_loss is None:
         return None
     return at_gain(state.entry_price, -state.plan.stop_loss, sign=state.sign)
 
 
-def _trail(state: ExitState, price: Decimal) -> Decimal:
+def planned_trail(state: ExitState, price: Decimal) -> Decimal:
+    """Return where the plan's trailing stop stands behind a best price.
+
+    :raises ValueError: the plan does not trail
+    """
     if state.plan.trail_by is None:
         msg = "only a plan that trails moves a trailing stop"
         raise ValueError(msg)
@@ -234,13 +234,15 @@ def reachable(price: Decimal) -> Decimal | None:
 def fraction_of(steps: Sequence[TakeProfitStep]) -> Decimal:
     """Return how much of what is held steps take that are reached together, each of what the last one left.
 
+    Rounded down to 12 places, so that nothing but a step that closes everything ever does.
+
     >>> fraction_of([TakeProfitStep(fraction=Decimal("0.5")), TakeProfitStep(fraction=Decimal("0.5"))])
     Decimal('0.750000000000')
     """
     left = ONE
     for step in steps:
         left = EXACT.multiply(left, ONE - step.fraction)
-    return EXACT.subtract(ONE, left).quantize(QUANTITY_STEP, context=EXACT)
+    return EXACT.subtract(ONE, left).quantize(QUANTITY_STEP, rounding=ROUND_DOWN, context=EXACT)
 
 
 def step_price(step: TakeProfitStep, *, entry: Decimal, sign: int) -> Decimal:
@@ -253,49 +255,3 @@ def tighter(one: Decimal | None, other: Decimal | None, *, sign: int) -> Decimal
     if one is None or other is None:
         return other if one is None else one
     return max(one, other) if sign > 0 else min(one, other)
-
-
-def plan_check(plan: ExitPlan) -> ExitPlan:
-    """Return the plan if it makes sense.
-
-    :raises InputError: it does not; the message says which value and what is allowed
-    """
-    for name, value, most in (
-        ("stop_loss", plan.stop_loss, ONE),
-        ("trail_by", plan.trail_by, ONE),
-        ("trail_from", plan.trail_from, Decimal(10)),
-    ):
-        if value is not None and not ZERO < value < most:
-            raise InputError(
-                f"It must be above 0 and below {most * 100:f} %, got {value * 100:f} %.", field=name
-            )
-    if (plan.trail_from is None) != (plan.trail_by is None):
-        raise InputError(
-            "A trailing stop needs both the gain it starts from and its distance; leave both empty for none.",
-            field="trail_by" if plan.trail_by is None else "trail_from",
-        )
-    if plan.time_stop is not None and not timedelta(0) < plan.time_stop <= timedelta(days=3650):
-        raise InputError(f"It must be above 0 and at most 10 years, got {plan.time_stop}.", field="time_stop")
-    _steps_check(plan.take_profit)
-    return plan
-
-
-def _steps_check(steps: tuple[TakeProfitStep, ...]) -> None:
-    if len(steps) > STEPS_MAX:
-        raise InputError(f"At most {STEPS_MAX} steps, got {len(steps)}.", field="take_profit")
-    for step in steps:
-        if not ZERO < step.fraction <= ONE:
-            raise InputError(
-                f"A step closes more than 0 and at most 100 %, got {step.fraction * 100:f} %.",
-                field="take_profit",
-            )
-        if (step.gain is None) == (step.price is None):
-            raise InputError("A step names either a gain or a price.", field="take_profit")
-        level = step.gain if step.gain is not None else step.price
-        if level is None or not level.is_finite() or level <= 0:
-            raise InputError(f"A step's gain or price must be above 0, got {level}.", field="take_profit")
-    gains = [step.gain for step in steps if step.gain is not None]
-    if any(later <= earlier for earlier, later in pairwise(gains)):
-        raise InputError("Every step needs a higher gain than the one before it.", field="take_profit")
-    if any(step.fraction == ONE for step in steps[:-1]):
-        raise InputError("A step that closes everything must be the last one.", field="take_profit")

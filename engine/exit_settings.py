@@ -1,0 +1,127 @@
+"""Changing what closes positions by itself: kept, noted with what it means, and told to the pages (EXT-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import Portfolio
+from core.decimals import plain
+from core.errors import InputError
+from engine.decisions import DecisionNote, decision_store, world_time
+from engine.models import ExitTrigger
+from engine.publishing import portfolio_changed
+from positions.exit_settings import GuardEdited, exit_defaults_set, guard_edit
+from positions.exits import defaults_of, rules_values
+from positions.models import ExitRules, PositionSlice
+
+_NAMES = {
+    "stop_loss_pct": "stop loss",
+    "trail_from_pct": "trails from",
+    "trail_by_pct": "trails by",
+    "time_stop_days": "time stop",
+    "take_profit": "take profit",
+}
+
+
+@transaction.atomic
+def exits_change(
+    *,
+    portfolio: Portfolio,
+    position_id: int,
+    rules: Mapping[str, Any],
+    stop_price: Decimal | None,
+    use_defaults: bool,
+    now: datetime,
+) -> GuardEdited:
+    """Change what guards one position; see ``positions.exit_settings.guard_edit``.
+
+    :raises InputError: a rule is closing the position already, or the edit is refused
+    """
+    exits_open(position_id=position_id)
+    world_at, _ = world_time(world_name=portfolio.world, now=now)
+    edited = guard_edit(
+        portfolio=portfolio,
+        position_id=position_id,
+        rules=rules,
+        stop_price=stop_price,
+        use_defaults=use_defaults,
+        now=now,
+        world_at=world_at,
+    )
+    if edited.changed:
+        note = DecisionNote(
+            kind="settings",
+            underlying=edited.underlying,
+            text=f"Exits of {edited.underlying} changed",
+            reason=_said(edited),
+            follow_ids=_follow_ids(position_id),
+        )
+        decision_store(portfolio=portfolio, note=note, now=now)
+        portfolio_changed(portfolio_id=portfolio.pk)
+    return edited
+
+
+def exits_open(*, position_id: int) -> None:
+    """See that no rule is closing all of a position, so that its exits can still be changed.
+
+    :raises InputError: one is
+    """
+    closing = ExitTrigger.objects.filter(
+        position_id=position_id, status__in=ExitTrigger.STANDING, fraction=1
+    ).first()
+    if closing is not None:
+        raise InputError(
+            f"Its {closing.get_kind_display().lower()} at {plain(closing.price)} is closing it already.",
+            field="position_id",
+        )
+
+
+@transaction.atomic
+def exit_defaults_change(*, portfolio: Portfolio, rules: Mapping[str, Any], now: datetime) -> list[str]:
+    """Change what guards a portfolio's new positions; return what is daring about it.
+
+    :raises InputError: see ``positions.exit_settings.exit_defaults_set``
+    """
+    before = rules_values(defaults_of(portfolio_id=portfolio.pk))
+    warnings = exit_defaults_set(portfolio=portfolio, rules=rules, now=now)
+    after = defaults_of(portfolio_id=portfolio.pk)
+    if rules_values(after) != before:
+        moved = [f"{_NAMES[name]} {_shown(name, getattr(after, name))}" for name in rules]
+        note = DecisionNote(kind="settings", text="Exits of new positions changed", reason="; ".join(moved))
+        decision_store(portfolio=portfolio, note=note, now=now)
+        portfolio_changed(portfolio_id=portfolio.pk)
+    return warnings
+
+
+def rules_said(rules: ExitRules) -> str:
+    """Say written rules in words: "stop loss 8 %; trails from 12 %; trails by 5 %; …"."""
+    return "; ".join(f"{name} {_shown(column, getattr(rules, column))}" for column, name in _NAMES.items())
+
+
+def _said(edited: GuardEdited) -> str:
+    guard = edited.guard
+    stop = "no stop" if guard.stop_price is None else f"stop at {plain(guard.stop_price)}"
+    whose = rules_said(guard) if guard.own else f"the portfolio's defaults: {rules_said(guard)}"
+    return f"{stop}; {whose}"
+
+
+def _shown(column: str, value: Any) -> str:
+    if column == "take_profit":
+        return ", ".join(_step(step) for step in value) or "off"
+    unit = "d" if column == "time_stop_days" else "%"
+    return f"{plain(value)} {unit}" if value else "off"
+
+
+def _step(step: Mapping[str, str]) -> str:
+    at = f"at {step['price']}" if "price" in step else f"at {step['gain_pct']} %"
+    return f"{step['fraction_pct']} % {at}"
+
+
+def _follow_ids(position_id: int) -> list[int]:
+    parts = PositionSlice.objects.filter(position_id=position_id, follow__isnull=False).exclude(quantity=0)
+    return [follow_id for follow_id in parts.values_list("follow_id", flat=True) if follow_id is not None]
