@@ -16,8 +16,8 @@ from engine.decisions import DecisionNote, decision_store, world_time
 from engine.models import ExitTrigger
 from engine.publishing import portfolio_changed
 from positions.exit_settings import GuardEdited, exit_defaults_set, guard_edit
-from positions.exits import defaults_of, rules_values
-from positions.models import ExitRules, PositionSlice
+from positions.exits import defaults_of
+from positions.models import ExitDefaults, ExitRules, PositionSlice
 
 _NAMES = {
     "stop_loss_pct": "stop loss",
@@ -82,16 +82,28 @@ def exits_open(*, position_id: int) -> None:
 
 
 @transaction.atomic
-def exit_defaults_change(*, portfolio: Portfolio, rules: Mapping[str, Any], now: datetime) -> list[str]:
+def exit_defaults_change(
+    *,
+    portfolio: Portfolio,
+    rules: Mapping[str, Any],
+    stops_at_venue: bool | None = None,
+    now: datetime,
+) -> list[str]:
     """Change what guards a portfolio's new positions; return what is daring about it.
 
     :raises InputError: see ``positions.exit_settings.exit_defaults_set``
     """
-    before = rules_values(defaults_of(portfolio_id=portfolio.pk))
-    warnings = exit_defaults_set(portfolio=portfolio, rules=rules, now=now)
+    before = defaults_of(portfolio_id=portfolio.pk)
+    warnings = exit_defaults_set(portfolio=portfolio, rules=rules, stops_at_venue=stops_at_venue, now=now)
     after = defaults_of(portfolio_id=portfolio.pk)
-    if rules_values(after) != before:
-        moved = [f"{_NAMES[name]} {_shown(name, getattr(after, name))}" for name in rules]
+    moved = [
+        f"{name} {_shown(column, getattr(after, column))}"
+        for column, name in _NAMES.items()
+        if getattr(after, column) != getattr(before, column)
+    ]
+    if after.stops_at_venue != before.stops_at_venue:
+        moved.append(stops_said(after))
+    if moved:
         note = DecisionNote(kind="settings", text="Exits of new positions changed", reason="; ".join(moved))
         decision_store(portfolio=portfolio, note=note, now=now)
         portfolio_changed(portfolio_id=portfolio.pk)
@@ -101,6 +113,11 @@ def exit_defaults_change(*, portfolio: Portfolio, rules: Mapping[str, Any], now:
 def rules_said(rules: ExitRules) -> str:
     """Say written rules in words: "stop loss 8 %; trails from 12 %; trails by 5 %; …"."""
     return "; ".join(f"{name} {_shown(column, getattr(rules, column))}" for column, name in _NAMES.items())
+
+
+def stops_said(rules: ExitDefaults) -> str:
+    """Say where stops are held."""
+    return "stops rest at the venue too" if rules.stops_at_venue else "stops are held here alone"
 
 
 def _said(edited: GuardEdited) -> str:

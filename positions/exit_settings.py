@@ -60,10 +60,17 @@ def exit_defaults_check(*, portfolio: Portfolio, rules: Mapping[str, Any]) -> li
 
 
 @transaction.atomic
-def exit_defaults_set(*, portfolio: Portfolio, rules: Mapping[str, Any], now: datetime) -> list[str]:
+def exit_defaults_set(
+    *,
+    portfolio: Portfolio,
+    rules: Mapping[str, Any],
+    stops_at_venue: bool | None = None,
+    now: datetime,
+) -> list[str]:
     """Keep what guards a portfolio's new positions; open ones keep theirs. Return what is daring about it.
 
     :param rules: written rules by column; those not given stay as they are
+    :param stops_at_venue: whether stops also rest at the venue, of open positions too; None: as it is
     :raises InputError: rules that make no sense, with the field at fault
     """
     ExitDefaults.objects.get_or_create(
@@ -72,7 +79,9 @@ def exit_defaults_set(*, portfolio: Portfolio, rules: Mapping[str, Any], now: da
     row = _written(exit_defaults_lock(portfolio_id=portfolio.pk), rules)
     warnings = _defaults_check(row)
     row.updated_at = now
-    row.save(update_fields=[*rules, "updated_at"])
+    if stops_at_venue is not None:
+        row.stops_at_venue = stops_at_venue
+    row.save(update_fields=[*rules, "stops_at_venue", "updated_at"])
     return warnings
 
 

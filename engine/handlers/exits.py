@@ -12,7 +12,7 @@ from accounts.models import Portfolio
 from core.decimals import ZERO, plain
 from core.errors import InputError, NotFound
 from engine.domain.command_data import decimal_read, fields_known, flag_read, id_read, shown
-from engine.exit_settings import exit_defaults_change, exits_change, exits_open, rules_said
+from engine.exit_settings import exit_defaults_change, exits_change, exits_open, rules_said, stops_said
 from engine.handlers.base import CommandAnswer, CommandHandler
 from engine.models import Command
 from engine.view_exits import exits_record, rules_record
@@ -87,11 +87,13 @@ def _told(edited: GuardEdited) -> str:
 
 # ---------------------------------------------------------------- new positions
 def exit_defaults_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Take at least one rule."""
-    fields_known(data, *RULE_FIELDS)
+    """Take at least one rule, or whether stops rest at the venue too."""
+    fields_known(data, *RULE_FIELDS, "stops_at_venue")
     clean = _rules_check(data)
+    if "stops_at_venue" in data:
+        clean["stops_at_venue"] = flag_read(data, "stops_at_venue")
     if not clean:
-        raise InputError(f"Name at least one rule: {', '.join(RULE_FIELDS)}.")
+        raise InputError(f"Name at least one rule: {', '.join(RULE_FIELDS)}, stops_at_venue.")
     return clean
 
 
@@ -102,13 +104,22 @@ def exit_defaults_refer(portfolio: Portfolio, data: Mapping[str, Any]) -> None:
 
 def exit_defaults_run(portfolio: Portfolio, command: Command, now: datetime) -> CommandAnswer:
     """Change them; positions that are open keep theirs."""
-    warnings = exit_defaults_change(portfolio=portfolio, rules=rules_of(command.data), now=now)
+    warnings = exit_defaults_change(
+        portfolio=portfolio,
+        rules=rules_of(command.data),
+        stops_at_venue=command.data.get("stops_at_venue"),
+        now=now,
+    )
     rules = defaults_of(portfolio_id=portfolio.pk)
-    text = f"New positions are guarded so: {rules_said(rules)}. Open ones keep theirs."
+    text = f"New positions are guarded so: {rules_said(rules)}; {stops_said(rules)}. Open ones keep theirs."
     return CommandAnswer(
         done=True,
         text=" ".join([text, *warnings]),
-        result={"rules": rules_record(rules), "warnings": warnings},
+        result={
+            "rules": rules_record(rules),
+            "stops_at_venue": rules.stops_at_venue,
+            "warnings": warnings,
+        },
     )
 
 
