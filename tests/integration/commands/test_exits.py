@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry
+from core.decimals import plain
 from core.errors import InputError
 from engine.models import Command, Decision, ExitTrigger
 from engine.selectors import portfolio_view
@@ -51,7 +52,7 @@ def test_a_stop_is_moved_by_command_and_shown(floor: Floor) -> None:
     command = floor.carry_out(floor.ask("exits", position_id=position.pk, stop_price=str(stop)))
     assert (command.status, command.answer) == (
         "done",
-        f"Exits of {position.underlying} changed: stop at {stop}.",
+        f"Exits of {position.underlying} changed: stop at {plain(stop)}.",
     )
     guard = guard_of(floor)
     assert (guard.stop_price, guard.own, guard.version, guard.changed_at) == (
@@ -62,10 +63,11 @@ def test_a_stop_is_moved_by_command_and_shown(floor: Floor) -> None:
     )
     shown = portfolio_view(portfolio=floor.portfolio)["positions"][str(position.pk)]["exits"]
     assert shown == command.result["exits"] | {"trigger": None}
-    assert (shown["stop"], shown["own"]) == (f"{stop:f}".rstrip("0").rstrip("."), True)
+    assert (shown["stop"], shown["own"]) == (plain(stop), True)
     note = Decision.objects.get(text=f"Exits of {position.underlying} changed")
     assert note.reason == (
-        f"stop at {shown['stop']}; stop loss 8 %; trails from 12 %; trails by 5 %; time stop 14 d; take profit off"
+        f"stop at {plain(stop)}; stop loss 8 %; trails from 12 %; trails by 5 %; time stop 14 d; "
+        "take profit off"
     )
     entries = AuditEntry.objects.filter(action="position.exits").order_by("pk")
     assert [entry.outcome for entry in entries] == ["accepted", "done"]
@@ -92,9 +94,8 @@ def test_a_looser_stop_is_refused_and_the_one_that_stands_is_named(floor: Floor)
     loose = before["stop_price"] * (1 - before["sign"] * D("0.01"))
     command = floor.carry_out(floor.ask("exits", position_id=floor.position().pk, stop_price=f"{loose:.6f}"))
     assert command.status == "refused"
-    assert command.answer.startswith(
-        f"A stop only tightens: the stop stands at {before['stop_price']:f}".rstrip("0")
-    )
+    stands = plain(before["stop_price"])
+    assert command.answer.startswith(f"A stop only tightens: the stop stands at {stands}, and")
     assert ExitGuard.objects.filter(pk=floor.position().pk).values().get() == before
     assert AuditEntry.objects.filter(action="position.exits", outcome="refused").count() == 1
 
@@ -105,7 +106,8 @@ def test_a_wider_percentage_is_kept_and_the_answer_says_what_stays(floor: Floor)
     command = floor.carry_out(
         floor.ask("exits", position_id=floor.position().pk, stop_loss_pct="30", time_stop_days="70")
     )
-    note = f"The stop stays at {stop:f}".rstrip("0").rstrip(".") + ", since a stop only tightens."
+    assert stop is not None
+    note = f"The stop stays at {plain(stop)}, since a stop only tightens."
     assert command.result["notes"] == [note]
     assert command.result["warnings"] == [
         "A stop 30 % away is daring: so much is lost before it closes.",
