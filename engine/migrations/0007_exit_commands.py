@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('engine', '0005_exits'),
+        ('engine', '0006_asked_at'),
     ]
 
     operations = [
