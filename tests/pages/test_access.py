@@ -23,6 +23,7 @@ PAGES = [
     "portfolio_equity",
     "traders",
     "trader_add",
+    "follow_signals",
     "conflicts",
     "conflict",
     "orders",
