@@ -8,7 +8,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Q
 
 from markets.candle_book import CodeRecord
 from markets.domain.candle_building import CandleRecord
@@ -66,10 +66,14 @@ def candles_write(*, world: World, records: Sequence[CodeRecord], source: Candle
         return cursor.rowcount
 
 
-def candles_newest(*, world: World) -> dict[str, CandleRecord]:
-    """Return the newest candle of each instrument in the world's present run, to build on from there."""
+def candles_newest(*, world: World, since: datetime) -> dict[str, CandleRecord]:
+    """Return the newest candle of each instrument in the world's present run, to build on from there.
+
+    Open ones of any age, and closed ones that opened at ``since`` or later.
+    """
     rows = (
         Candle.objects.filter(world=world, run=world.run)
+        .filter(Q(closed=False) | Q(opened_at__gte=since))
         .order_by("instrument_id", "-opened_at")
         .distinct("instrument_id")
     )

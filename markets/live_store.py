@@ -13,6 +13,7 @@ from django.conf import settings
 from core.clock import Clock
 from markets.candle_book import CandleBook, CodeRecord
 from markets.candle_store import candles_newest, candles_write
+from markets.domain.candles import CANDLE_SPAN
 from markets.domain.moments import us_of
 from markets.domain.returns import hour_of
 from markets.feed_hooks import OnMarks
@@ -59,12 +60,12 @@ class LiveStore:
 
     def candles(self) -> None:
         """Write closed candles at once, and open ones every few seconds."""
-        world = world_get(name=LIVE)
+        world, now = world_get(name=LIVE), self._clock.now()
         if not self._candles_begun:
+            taped_since = now - timedelta(seconds=settings.TAPE_KEPT_SECONDS) - 2 * CANDLE_SPAN
             self._candles_begun = self._prices.candles_begin(
-                records=candles_newest(world=world), ticks=self._taped
+                records=candles_newest(world=world, since=taped_since), ticks=self._taped
             )
-        now = self._clock.now()
         with_open = self._open_stored_at is None or now - self._open_stored_at >= OPEN_CANDLES_EVERY
 
         def due(book: CandleBook) -> tuple[CodeRecord, ...]:
