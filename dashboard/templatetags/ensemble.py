@@ -130,7 +130,7 @@ def side_word(value: object) -> SafeString:
     """Long, short or flat, with its arrow: a neutral word."""
     known = _decimal(value) or Decimal(0)
     if not known:
-        return format_html('<span class="side">Flat</span>')
+        return SafeString('<span class="side">Flat</span>')
     name, word = ("arrow-up-right", "Long") if known > 0 else ("arrow-down-right", "Short")
     return format_html('<span class="side">{}{}</span>', icon(name), word)
 

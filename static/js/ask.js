@@ -5,9 +5,10 @@
 import { clone, setHidden, setText } from "./dom.js";
 import { follow, newKey, send } from "./commands.js";
 import { Toast } from "./toast.js";
+import { blame, openExits } from "./exits_dialog.js";
 import { openClose, openEntry } from "./own_orders.js";
 
-const SPECIAL = { close: openClose, entry: openEntry };
+const SPECIAL = { close: openClose, entry: openEntry, exits: openExits };
 
 /** Open the dialog of a control. */
 export function ask(control) {
@@ -41,7 +42,8 @@ function openPlain({ ask: kind, data, title, text, button, tone, reason, phrase,
 }
 
 /**
- * Show a dialog whose form is a command. `read` returns its data; `slots` has error and submit.
+ * Show a dialog whose form is a command. `read` returns its data, given the button that was pressed; `slots` has
+ * error and submit. What the server objects to stands beside the [data-field] it names, else above the buttons.
  * An answer that never came leaves the form as it was sent: only the very same may be sent again.
  */
 export function openDialog(root, slots, { kind, title, read }) {
@@ -52,12 +54,12 @@ export function openDialog(root, slots, { kind, title, read }) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (form.getAttribute("aria-busy")) return;
-    const data = (sent ??= read()), words = slots.submit.textContent;
+    const data = (sent ??= read(event.submitter)), words = slots.submit.textContent;
     setHidden(slots.error, true);
     lock(form, true);
     form.setAttribute("aria-busy", "true");
     setText(slots.submit, "Sending");
-    const { command, refused, unsure } = await send({ kind, data, key });
+    const { command, refused, errors = {}, unsure } = await send({ kind, data, key });
     form.removeAttribute("aria-busy");
     if (!command && !root.isConnected) {
       new Toast(title).show(refused ? "refused" : "failed", refused ?? `${unsure} It may have arrived all the same: look at the newest commands.`);
@@ -67,7 +69,8 @@ export function openDialog(root, slots, { kind, title, read }) {
     } else if (refused) {
       lock(form, false);
       setText(slots.submit, words);
-      complain(slots.error, refused);
+      const others = blame(root, errors);
+      if (others.length || !Object.keys(errors).length) complain(slots.error, others.join(" ") || refused);
       [key, sent] = [newKey(), null];
     } else {
       slots.submit.disabled = false;

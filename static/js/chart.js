@@ -1,4 +1,5 @@
 // Equity and drawdown on lightweight-charts 5 (global LightweightCharts). Colours come from the tokens.
+import { onTheme, readColours, theme, token } from "./chart_theme.js";
 import { drawdown } from "./geometry.js";
 import { MINUS, known, usd } from "./format.js";
 
@@ -7,30 +8,6 @@ const RANGE_S = { "1D": 86400, "1W": 604800, "1M": 2592000 };
 const PORTFOLIO = "portfolio";
 const PUSHED_MOST = 4000; // points added live before the thinned history is worth loading again
 
-// Tokens use light-dark(), so a colour is read through a real property. One element per token, all read together:
-// reading one after each write would make the browser work out styles as many times.
-const NAMES = ["text", "text-2", "text-3", "line", "line-strong", "line-control", "ink", "down", "down-soft", ...Array.from({ length: 10 }, (_, index) => `trader-${index + 1}`)];
-const probe = document.createElement("i");
-probe.hidden = true;
-for (const name of NAMES) probe.appendChild(document.createElement("i")).style.color = `var(--${name})`;
-document.body.append(probe);
-let colours = {};
-function readColours() {
-  colours = Object.fromEntries(NAMES.map((name, index) => [name, getComputedStyle(probe.children[index]).color.match(/[\d.]+/g)]));
-}
-const token = (name, alpha = 1) => `rgba(${colours[name].slice(0, 3).join(", ")}, ${alpha})`;
-
-const theme = () => ({
-  layout: {
-    background: { color: "transparent" }, textColor: token("text-3"), fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 11,
-    attributionLogo: false, panes: { separatorColor: token("line"), separatorHoverColor: token("line-strong"), enableResize: false },
-  },
-  grid: { vertLines: { visible: false }, horzLines: { color: token("line") } },
-  crosshair: {
-    vertLine: { color: token("line-control"), width: 1, style: LineStyle.Solid, labelBackgroundColor: token("ink") },
-    horzLine: { color: token("line-control"), width: 1, style: LineStyle.Dotted, labelBackgroundColor: token("ink") },
-  },
-});
 const percent = (value) => {
   const body = Math.abs(value).toFixed(Math.abs(value) < 10 ? 2 : 1);
   return (body === "0.00" ? "" : value < 0 ? MINUS : "+") + body + "%";
@@ -55,12 +32,7 @@ export class EquityChart {
       timeScale: { borderVisible: false, fixLeftEdge: true, fixRightEdge: true, timeVisible: true, secondsVisible: false },
       handleScroll: { vertTouchDrag: false }, handleScale: { mouseWheel: false },
     });
-    const repaint = () => {
-      readColours();
-      this.#paint();
-    };
-    document.addEventListener("themechange", repaint);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+    onTheme(() => this.#paint());
   }
 
   /**

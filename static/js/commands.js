@@ -20,7 +20,7 @@ export function newKey() {
 /**
  * Send a command; the same key may be sent any number of times.
  *
- * Returns {command} once it is accepted, {refused: text} when the server said no and nothing was stored, or
+ * Returns {command} once it is accepted, {refused: text, errors: {field: texts}} when the server said no and nothing was stored, or
  * {unsure: text} when no answer came: then it may have been accepted, and only the same key may be sent again.
  */
 export async function send({ kind, data, key }) {
@@ -34,7 +34,7 @@ export async function send({ kind, data, key }) {
     try {
       const answer = await fetch(base(), request);
       if (answer.ok) return { command: await answer.json() };
-      if (answer.status < 500) return { refused: await reason(answer) };
+      if (answer.status < 500) return await refusal(answer);
       unsure = `The server answered ${answer.status}.`;
     } catch {
       unsure = navigator.onLine ? "The server did not answer." : "This device is offline.";
@@ -43,11 +43,11 @@ export async function send({ kind, data, key }) {
   return { unsure };
 }
 
-async function reason(answer) {
-  if (answer.status === 401 || answer.status === 403) return "You are not signed in any more, or this page is too old. Load it anew and try again.";
-  const problem = await answer.json().catch(() => ({}));
-  const fields = Object.values(problem.errors ?? {}).flat();
-  return fields.length ? fields.join(" ") : problem.detail ?? `The server answered ${answer.status}.`;
+async function refusal(answer) {
+  if (answer.status === 401 || answer.status === 403) return { refused: "You are not signed in any more, or this page is too old. Load it anew and try again." };
+  const problem = await answer.json().catch(() => ({})), errors = problem.errors ?? {};
+  const fields = Object.values(errors).flat();
+  return { refused: fields.length ? fields.join(" ") : problem.detail ?? `The server answered ${answer.status}.`, errors };
 }
 
 /** Follow an accepted command to its end in a toast: over the socket, and by asking where that is silent. */

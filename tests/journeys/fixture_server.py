@@ -24,7 +24,7 @@ from core.clock import utc_now
 from core.events import view_apply
 from portfolio_site.middleware import POLICY
 from tests.journeys import fixture_view
-from tests.journeys.fixture_view import change_make, history_make, iso, view_make
+from tests.journeys.fixture_view import candles_make, change_make, history_make, iso, story_make, view_make
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
@@ -54,6 +54,8 @@ class FixtureServer:
     def __init__(self, *, view: dict[str, Any] | None = None, port: int = 0) -> None:
         self.view = view or view_now()
         self.history = history_make(view=self.view)
+        self.candles = candles_make(position=next(iter(self.view["positions"].values()), None))
+        self.candles_asked: list[int | None] = []
         self.epoch, self.seq = "fixture", 1
         self.history_status = 200
         self.accepting = True
@@ -155,6 +157,10 @@ class FixtureServer:
             return 200, mimetypes.guess_type(file)[0] or "application/octet-stream", file.read_bytes()
         if path.endswith("/equity.json"):
             return self.history_status, "application/json", json.dumps(self.history).encode()
+        if path.endswith("/candles.json"):
+            since = parse_qs(scope["query_string"].decode()).get("since")
+            self.candles_asked.append(int(since[0]) if since else None)
+            return self.history_status, "application/json", json.dumps(self.candles).encode()
         query = {key: values[0] for key, values in parse_qs(scope["query_string"].decode()).items()}
         return 200, "text/html; charset=utf-8", self._page(path, query).encode()
 
@@ -173,12 +179,19 @@ class FixtureServer:
             pk=1, name=name, world="replay:alpha_arena", policy="perp", risk_profile="balanced"
         )
         page = "traders" if path.endswith("/traders/") else "portfolio"
+        more: dict[str, Any] = {}
+        if "/positions/" in path:
+            page, number = "position", path.rstrip("/").rsplit("/", 1)[1]
+            shown = self.view["positions"].get(number)
+            story = story_make(position=shown or {"id": int(number), "code": "BTC", "side": "LONG"})
+            more = {"story": story, "position": story.position, "shown": shown}
         context = {
             "portfolio": portfolio,
             "portfolios": [portfolio, Portfolio(pk=2, name="Wallets, spot")],
             "nav": page,
             "view": self.view,
             "live": True,
+            **more,
         }
         return render_to_string(f"dashboard/{page}.html", context, request=request)
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from types import SimpleNamespace
 from typing import Any
+
+from core.decimals import plain
 
 NOW = datetime(2026, 3, 2, 14, 2, 31, tzinfo=UTC)
 WORLD_NOW = datetime(2025, 10, 28, 4, 12, tzinfo=UTC)
@@ -261,7 +264,7 @@ def exits_make(
     gain = sign * (mark / entry - 1)
 
     def price(outcome: Decimal | str) -> str:
-        return text(entry * (1 + sign * Decimal(outcome)), "0.000001")
+        return plain((entry * (1 + sign * Decimal(outcome))).quantize(Decimal("0.000001")))
 
     kind = number % 6
     stop = price(gain - Decimal("0.006")) if kind == 0 else price("-0.08")
@@ -424,6 +427,52 @@ def history_make(*, view: dict[str, Any], points: int = 400, seed: int = 7) -> d
         ],
         "traders": {key: line(float(value)) for key, value in view["curve"]["traders"].items()},
     }
+
+
+def candles_make(*, position: dict[str, Any] | None, count: int = 300) -> dict[str, Any]:
+    """Return candles that end at a position's mark, and one fill that bought it two hours ago."""
+    random = Random(3)
+    end = int(datetime.fromisoformat(position["mark_at"]).timestamp()) // 300 * 300 if position else 0
+    last, rows = Decimal(position["mark_price"]) if position else Decimal(1), []
+    for number in range(count if position else 0):
+        first = last * Decimal(str(round(1 + random.gauss(0, 0.001), 6)))
+        high, low = max(first, last) * Decimal("1.0004"), min(first, last) * Decimal("0.9996")
+        rows.append([end - 300 * number, *(text(price) for price in (first, high, low, last))])
+        last = first
+    fill = {"at": end - 7200, "side": "BUY", "quantity": "0.0174", "price": rows[24][1]} if rows else None
+    return {
+        "run": 1,
+        "of_this_run": True,
+        "note": "Prices between two recorded trades are interpolated",
+        "candles": rows[::-1],
+        "fills": [fill] if fill else [],
+    }
+
+
+def story_make(*, position: dict[str, Any]) -> Any:
+    """What a position's page reads beside the view; nothing of it has happened yet."""
+    is_open = "quantity" in position
+    return SimpleNamespace(
+        is_open=is_open,
+        side=position["side"],
+        guard=SimpleNamespace(own=False, first_stop_price=None),
+        slices=(),
+        triggers=(),
+        orders=(),
+        entry_price=Decimal(position["entry_price"]) if is_open else Decimal(107310),
+        net_pnl=Decimal("-1.20"),
+        position=SimpleNamespace(
+            pk=position["id"],
+            instrument_id=position["code"],
+            policy="perp",
+            opened_world_at=WORLD_NOW - timedelta(hours=7),
+            closed_world_at=None if is_open else WORLD_NOW,
+            get_status_display="Active" if is_open else "Closed",
+            realized_pnl=Decimal(0),
+            fees=Decimal("1.20"),
+            funding=Decimal(0),
+        ),
+    )
 
 
 def change_make(*, view: dict[str, Any], count: int, seed: int) -> dict[str, Any]:

@@ -58,9 +58,10 @@ function toggleSlices(row, template, view) {
   setAttribute(button, "aria-controls", row.extra?.id);
 }
 
-function fillIdentity({ root, slots }, position) {
+function fillIdentity({ root, slots }, position, view) {
   setAttribute(root, "id", `pos-${position.id}`);
   setText(slots.code, position.code);
+  setAttribute(slots.code, "href", `/portfolios/${view.portfolio.id}/positions/${position.id}/`);
   setSide(slots.side, position.side);
   setText(slots.leverage, known(position.leverage) && Number(position.leverage) > 0 ? `${number(position.leverage, 1)}x` : "");
   const closing = position.status && !["active", "closed"].includes(position.status.toLowerCase());
@@ -68,13 +69,15 @@ function fillIdentity({ root, slots }, position) {
   if (closing) setText(slots.status, position.status.replaceAll("_", " ").toLowerCase());
   setAttribute(slots.close, "data-position", position.id);
   setAttribute(slots.close, "aria-label", `Close ${position.code}`);
+  setAttribute(slots.exits, "data-position", position.id);
+  setAttribute(slots.exits, "aria-label", `Edit exits for ${position.code}`);
   setAttribute(slots.more, "aria-label", `Traders in ${position.code}`);
 }
 
 function fillPosition(row, position, view) {
   const { root, slots } = row;
   const price = priceDigits(position.entry_price ?? position.mark_price), digits = quantityDigits(position.entry_price ?? position.mark_price);
-  fillIdentity(row, position);
+  fillIdentity(row, position, view);
   root.dataset.side = position.side;
   setText(slots.quantity, number(Math.abs(position.quantity), digits));
   setAttribute(slots.quantity, "title", position.quantity);
@@ -92,6 +95,7 @@ function fillPosition(row, position, view) {
   setText(slots.pnlPct, signedPercent(position.unrealized_pct));
   fillChips(slots.traders, position, digits, view);
   drawExit(slots.exit, position);
+  setHidden(slots.exits, !position.exits);
   fillHeld(row, view);
   if (row.extra) fillSlices(row, position, view, digits);
 }
