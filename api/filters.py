@@ -8,7 +8,7 @@ from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 from accounts.models import AuditEntry
 from accounts.selectors import BIGGEST_ID
 from allocation.models import Reservation
-from engine.models import Command, Decision
+from engine.models import Command, Decision, ExitTrigger
 from execution.models import Order
 
 
@@ -56,6 +56,22 @@ class OrderFilter(django_filters.FilterSet):
 
     class Meta:
         model = Order
+        fields: tuple[str, ...] = ()
+
+
+class TriggerFilter(django_filters.FilterSet):
+    """?kind=stop_loss,trailing&status=done&underlying=BTC&position=12&since=2026-01-01T00:00:00Z"""
+
+    kind = WordsFilter(field_name="kind", max_length=12)
+    status = WordsFilter(field_name="status", max_length=8)
+    underlying = django_filters.CharFilter(field_name="position__underlying", max_length=48)
+    position = django_filters.NumberFilter(
+        field_name="position_id", min_value=1, max_value=BIGGEST_ID, decimal_places=0
+    )
+    since = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+
+    class Meta:
+        model = ExitTrigger
         fields: tuple[str, ...] = ()
 
 

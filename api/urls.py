@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from api import capital_views, trading_views, views
+from api import capital_views, exit_views, trading_views, views
 
 app_name = "api"
 _ONE = "portfolios/<int:portfolio_id>/"
@@ -22,6 +22,13 @@ urlpatterns = [
     path(f"{_ONE}emergency-stop/", trading_views.EmergencyStopView.as_view(), name="emergency_stop"),
     path(f"{_ONE}orders/", trading_views.OrderListView.as_view(), name="orders"),
     path(f"{_ONE}orders/<int:order_id>/", trading_views.OrderView.as_view(), name="order"),
+    path(
+        f"{_ONE}positions/<int:position_id>/exits/",
+        exit_views.PositionExitsView.as_view(),
+        name="position_exits",
+    ),
+    path(f"{_ONE}exit-defaults/", exit_views.ExitDefaultsView.as_view(), name="exit_defaults"),
+    path(f"{_ONE}exits/", exit_views.ExitListView.as_view(), name="exits"),
     path(f"{_ONE}capital/", capital_views.CapitalView.as_view(), name="capital"),
     path(f"{_ONE}capital/requests/", capital_views.RequestListView.as_view(), name="capital_requests"),
     path(_REQUEST, capital_views.RequestView.as_view(), name="capital_request"),
