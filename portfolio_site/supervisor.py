@@ -23,7 +23,7 @@ ROTATE_EVERY_S = 60.0
 
 
 def procfile_specs(*, log_dir: Path, values: Mapping[str, str]) -> list[ChildSpec]:
-    """Return one spec per line of the Procfile, `$NAME` replaced from `values`.
+    """Return one spec per line of the Procfile, `$NAME` replaced from `values`, `python` by ours.
 
     :raises KeyError: the Procfile uses a name that `values` lacks
     """
@@ -34,7 +34,7 @@ def procfile_specs(*, log_dir: Path, values: Mapping[str, str]) -> list[ChildSpe
         specs.append(
             ChildSpec(
                 name=name,
-                argv=[sys.executable if argv[0] == "python" else argv[0], *argv[1:]],
+                argv=[sys.executable if word == "python" else word for word in argv],
                 log_path=log_dir / f"{name}.log",
                 # glibc's many arenas cost about 20 MB a process and buy nothing here.
                 environment={"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1", **values},
