@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-from typing import Final
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any, Final
 
-DIRECTORY: Final = Path(sys.argv[1])
-os.environ.update(
-    DJANGO_SETTINGS_MODULE="portfolio_site.settings", VAR_DIR=str(DIRECTORY), LOG_LEVEL="WARNING"
-)
-for name in ("DATABASE_URL", "REDIS_URL"):
-    os.environ.pop(name, None)
+from benchmarks._own_site import site
 
-import django  # noqa: E402
+WORLD: Final = "bench"  # Django is set up from here on
 
-django.setup()
-
-import json  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
-from decimal import Decimal  # noqa: E402
-from typing import Any  # noqa: E402
-
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
 from accounts.models import Portfolio, User  # noqa: E402
@@ -42,14 +29,10 @@ from execution.orders import order_create  # noqa: E402
 from execution.venues.paper import paper_assumptions  # noqa: E402
 from markets.models import Instrument, World  # noqa: E402
 from markets.services import marks_write  # noqa: E402
-from portfolio_site.embedded import EmbeddedPostgres, EmbeddedRedis  # noqa: E402
-from portfolio_site.processes import Child, children_stop  # noqa: E402
-from portfolio_site.supervisor import procfile_specs  # noqa: E402
 from positions.audit import books_audit  # noqa: E402
 from positions.models import Position  # noqa: E402
 from tests.running import wait_until  # noqa: E402
 
-WORLD: Final = "bench"
 POSITIONS: Final = 50
 PRESSES: Final = 12
 PRICE: Final = Decimal(100)
@@ -60,22 +43,6 @@ LOOK_EVERY_S: Final = 0.02
 FLAT_WITHIN_S: Final = 60
 CODES: Final = [f"BENCH{number}" for number in range(POSITIONS)]
 PROGRAMS: Final = ("worker-orders", "worker-commands", "beat")
-
-
-@contextmanager
-def site() -> Iterator[None]:
-    """PostgreSQL, Redis, the workers and beat."""
-    services = [EmbeddedPostgres(var_dir=DIRECTORY).start(), EmbeddedRedis(var_dir=DIRECTORY).start()]
-    workers: list[Child] = []
-    try:
-        call_command("migrate", verbosity=0)
-        specs = procfile_specs(log_dir=DIRECTORY / "log", values={"HOST": "127.0.0.1", "PORT": "8000"})
-        workers = [Child(spec=spec) for spec in specs if spec.name in PROGRAMS]
-        yield
-    finally:
-        connection.close()
-        children_stop(children=workers, timeout_s=10)
-        children_stop(children=services[::-1], timeout_s=10)
 
 
 @contextmanager
@@ -194,7 +161,7 @@ def quantile(ordered: list[float], share: float) -> float:
 
 def main() -> None:
     """Measure and print."""
-    with site():
+    with site(*PROGRAMS):
         print(json.dumps(measure()))
 
 

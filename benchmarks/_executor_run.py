@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
-DIRECTORY: Final = Path(sys.argv[1])
-os.environ.update(
-    DJANGO_SETTINGS_MODULE="portfolio_site.settings", VAR_DIR=str(DIRECTORY), LOG_LEVEL="WARNING"
-)
-for name in ("DATABASE_URL", "REDIS_URL"):
-    os.environ.pop(name, None)
+from benchmarks._own_site import site
 
-import django  # noqa: E402
-
-django.setup()
+AT_ONCE: Final = 5  # Django is set up from here on
 
 from django.conf import settings  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
 from accounts.models import Portfolio, User  # noqa: E402
@@ -37,41 +26,16 @@ from engine.portfolios import portfolio_open  # noqa: E402
 from engine.syncing import shard_sync  # noqa: E402
 from markets.recordings import InstrumentRecord  # noqa: E402
 from markets.services import instruments_ensure  # noqa: E402
-from portfolio_site.embedded import EmbeddedPostgres, EmbeddedRedis  # noqa: E402
-from portfolio_site.processes import Child, children_stop  # noqa: E402
-from portfolio_site.supervisor import procfile_specs  # noqa: E402
 from positions.models import Position  # noqa: E402
 from tests.running import wait_until  # noqa: E402
 from tests.stateful.worlds import MadeUpWorld, ScriptedSource  # noqa: E402
 from traders import reading  # noqa: E402
 from traders.domain.reads import TraderPosition  # noqa: E402
 
-AT_ONCE: Final = 5
 ROUNDS: Final = 3
 PRICE: Final = Decimal(100)
 EACH: Final = Decimal(4)  # units, 400 of the trader's 10,000 and of ours
-PROCESSES: Final = {"worker-orders", "beat"}
 PATIENCE_S: Final = 60
-VALUES: Final = {"HOST": "127.0.0.1", "PORT": "8000"}  # the web process is not started
-
-
-@contextmanager
-def site() -> Iterator[None]:
-    """Services, tables, and the processes that decide and send."""
-    running = [EmbeddedPostgres(var_dir=DIRECTORY).start(), EmbeddedRedis(var_dir=DIRECTORY).start()]
-    children: list[Child] = []
-    try:
-        call_command("migrate", verbosity=0)
-        children += [
-            Child(spec=spec)
-            for spec in procfile_specs(log_dir=DIRECTORY / "log", values=VALUES)
-            if spec.name in PROCESSES
-        ]
-        yield
-    finally:
-        connection.close()
-        children_stop(children=children, timeout_s=10)
-        children_stop(children=running[::-1], timeout_s=10)
 
 
 @contextmanager
@@ -117,7 +81,7 @@ def main() -> None:
     codes = [f"X{number}" for number in range(AT_ONCE * (ROUNDS + 1))]
     settings.POSITION_CACHE_SECONDS = 0  # the trader is read whenever it moved
     with ExitStack() as stack:
-        stack.enter_context(site())
+        stack.enter_context(site("worker-orders", "beat"))
         play, source = MadeUpWorld(now=utc_now()), ScriptedSource()
         source.play = play
         reading.source_make = lambda *, kind: source  # type: ignore[assignment]

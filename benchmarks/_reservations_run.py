@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import json
+import multiprocessing
 import sys
-from pathlib import Path
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
 
-DIRECTORY = Path(sys.argv[1])
-os.environ.update(
-    DJANGO_SETTINGS_MODULE="portfolio_site.settings", VAR_DIR=str(DIRECTORY), LOG_LEVEL="WARNING"
-)
-for name in ("DATABASE_URL", "REDIS_URL"):
-    os.environ.pop(name, None)
+from benchmarks._own_site import services
 
-import django  # noqa: E402
-
-django.setup()
-
-import json  # noqa: E402
-import multiprocessing  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from decimal import Decimal  # noqa: E402
-from typing import Any, Final  # noqa: E402
+PROCESSES: Final = 16  # Django is set up from here on
 
 import psycopg  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db import connection, connections  # noqa: E402
 from django.db.models import Count, Sum  # noqa: E402
 
@@ -34,11 +23,8 @@ from allocation.capital import capital_open  # noqa: E402
 from allocation.models import CapitalAccount, Reservation  # noqa: E402
 from allocation.reservations import capital_reserve  # noqa: E402
 from core.clock import utc_now  # noqa: E402
-from portfolio_site.embedded import EmbeddedPostgres  # noqa: E402
-from portfolio_site.processes import children_stop  # noqa: E402
 from positions.audit import books_audit  # noqa: E402
 
-PROCESSES: Final = 16
 REQUESTS: Final = 1000
 TURNS: Final = 5
 AMOUNT: Final = Decimal("12.3456789")
@@ -152,17 +138,12 @@ def nothing_lost(portfolio_id: int) -> None:
 
 
 def main() -> None:
-    """Measure on a database of this process alone, set up as `make run` does."""
-    postgres = EmbeddedPostgres(var_dir=DIRECTORY).start()
-    try:
-        call_command("migrate", verbosity=0)
+    """Measure on services of this process alone, set up as `make run` does."""
+    with services():
         plain_id, own_id = portfolio_make("plain"), portfolio_make("ours")
         baseline, value = rates(plain_id=plain_id, own_id=own_id)
         nothing_lost(own_id)
         sys.stdout.write(json.dumps({"value": value, "baseline": baseline}) + "\n")
-    finally:
-        connections.close_all()
-        children_stop(children=[postgres], timeout_s=10)
 
 
 if __name__ == "__main__":

@@ -12,51 +12,34 @@ Baseline, in the same run and between the commands: an authenticated GET of an e
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from benchmarks._measuring import figure, measured_in_a_directory
+
 GOAL_MS: Final = 100.0
 PATIENCE_S: Final = 600
 
 
 def command_accept() -> list[dict[str, Any]]:
     """Measure in a process of its own, with settings, services and a database of its own."""
-    with TemporaryDirectory(prefix="ensemble-commands-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o711)
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks._commands_run", directory],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"measuring commands failed: {done.stderr[-3000:]}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    unit = f"ms, request to answer, {measured['commands']} commands of 4 clients"
+    told = measured_in_a_directory("_commands_run", what="commands", patience_s=PATIENCE_S)
+    unit = f"ms, request to answer, {told['commands']} commands of 4 clients"
+    done = "ms, accepted to carried out"
+    (p50, p99), (empty_p50, empty_p99), (done_p50, done_p99) = told["accept"], told["empty"], told["done"]
+    nothing: dict[str, Any] = {"baseline": None, "goal": None, "holds": None}
     return [
-        _figure("command_accept_p50", measured["accept"][0], unit, measured["empty"][0], None),
-        _figure("command_accept_p99", measured["accept"][1], unit, measured["empty"][1], GOAL_MS),
-        _figure("command_done_p50", measured["done"][0], "ms, accepted to carried out", None, None),
-        _figure("command_done_p99", measured["done"][1], "ms, accepted to carried out", None, None),
+        figure(name="command_accept_p50", value=p50, unit=unit, baseline=empty_p50, goal=None, holds=None),
+        figure(
+            name="command_accept_p99",
+            value=p99,
+            unit=unit,
+            baseline=empty_p99,
+            goal=GOAL_MS,
+            holds=p99 < GOAL_MS,
+        ),
+        figure(name="command_done_p50", value=done_p50, unit=done, **nothing),
+        figure(name="command_done_p99", value=done_p99, unit=done, **nothing),
     ]
-
-
-def _figure(name: str, value: float, unit: str, baseline: float | None, goal: float | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(value, 1),
-        "unit": unit,
-        "baseline": None if baseline is None else round(baseline, 1),
-        "goal": goal,
-        "holds": None if goal is None else value < goal,
-    }
 
 
 FIGURES: Final = {"command_accept": command_accept}

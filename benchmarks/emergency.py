@@ -10,42 +10,27 @@ Baseline, in the same run: the drill, which reads, decides and builds all the or
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from benchmarks._measuring import figure, measured_in_a_directory
+
 GOAL_S: Final = 10.0
 PATIENCE_S: Final = 900
 
 
 def emergency_flat() -> list[dict[str, Any]]:
     """Measure in a process of its own, with services and a database of its own."""
-    with TemporaryDirectory(prefix="ensemble-stop-", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o711)
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks._emergency_run", name],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"measuring the emergency stop failed: {done.stderr[-3000:]}")
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    told = measured_in_a_directory("_emergency_run", what="the emergency stop", patience_s=PATIENCE_S)
     return [
-        {
-            "name": "emergency_flat",
-            "value": round(measured["p95"], 2),
-            "unit": f"s, press to flat, p95 of {measured['presses']:.0f} with 50 positions",
-            "baseline": round(measured["drill_p95"], 3),
-            "goal": f"<= {GOAL_S:.0f}",
-            "holds": measured["p95"] <= GOAL_S,
-        }
+        figure(
+            name="emergency_flat",
+            value=told["p95"],
+            unit=f"s, press to flat, p95 of {told['presses']:.0f} with 50 positions",
+            baseline=told["drill_p95"],
+            goal=f"<= {GOAL_S:.0f}",
+            holds=told["p95"] <= GOAL_S,
+            digits=3,
+        )
     ]
 
 

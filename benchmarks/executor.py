@@ -11,21 +11,16 @@ open, the middle of three rounds. Its baseline, in the same run: five positions 
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from benchmarks._measuring import figure, measured_in_a_directory
 from engine.domain.scoring import Candidate, MarketPulse, PastResults, candidate_score
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 CANDIDATES: Final = 50
 TRADERS: Final = 10
 HOURS: Final = 168
@@ -41,29 +36,32 @@ def score() -> list[dict[str, Any]]:
     candidates = [_candidate(rng, number) for number in range(CANDIDATES)]
     value = _best_of(lambda: [candidate_score(candidate=candidate) for candidate in candidates])
     baseline = _best_of(lambda: [fmean(candidate.pulse.returns) for candidate in candidates])
+    each_ms = 1000 / CANDIDATES
     return [
-        _figure(
-            "candidate_score", value / CANDIDATES * 1000, "ms", baseline / CANDIDATES * 1000, SCORE_GOAL_MS
+        _below(
+            name="candidate_score",
+            value=value * each_ms,
+            unit="ms",
+            baseline=baseline * each_ms,
+            goal=SCORE_GOAL_MS,
         )
     ]
 
 
 def open_5() -> list[dict[str, Any]]:
     """Measure in a process of its own, with settings, services and a database of its own."""
-    with TemporaryDirectory(prefix="ensemble-bench-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o711)
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks._executor_run", directory],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
+    told = measured_in_a_directory(
+        "_executor_run", what="the opening of five positions", patience_s=PATIENCE_S
+    )
+    return [
+        _below(
+            name="open_5_positions",
+            value=told["value"],
+            unit="s",
+            baseline=told["baseline"],
+            goal=OPEN_GOAL_S,
         )
-    if done.returncode:
-        raise RuntimeError(f"the opening of five positions failed: {done.stderr[-3000:]}")
-    measured = json.loads(done.stdout.splitlines()[-1])
-    return [_figure("open_5_positions", measured["value"], "s", measured["baseline"], OPEN_GOAL_S)]
+    ]
 
 
 def _candidate(rng: random.Random, number: int) -> Candidate:
@@ -86,15 +84,11 @@ def _best_of(work: Callable[[], object]) -> float:
     return best
 
 
-def _figure(name: str, value: float, unit: str, baseline: float, goal: float) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": round(value, 4),
-        "unit": unit,
-        "baseline": round(baseline, 4),
-        "goal": f"< {goal:g}",
-        "holds": value < goal,
-    }
+def _below(*, name: str, value: float, unit: str, baseline: float, goal: float) -> dict[str, Any]:
+    holds = value < goal
+    return figure(
+        name=name, value=value, unit=unit, baseline=baseline, goal=f"< {goal:g}", holds=holds, digits=4
+    )
 
 
 FIGURES: Final = {"candidate_score": score, "open_5_positions": open_5}

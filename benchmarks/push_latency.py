@@ -13,42 +13,26 @@ consumer on the same server program, from sending to the socket; no database, no
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from benchmarks._measuring import figure, measured_in_a_directory
+
 GOAL_MS: Final = 100.0
 PATIENCE_S: Final = 600
 
 
 def push_latency() -> list[dict[str, Any]]:
     """Measure in a process of its own, with settings, services and a database of its own."""
-    with TemporaryDirectory(prefix="ensemble-push-", ignore_cleanup_errors=True) as directory:
-        Path(directory).chmod(0o711)
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks._push_run", directory],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    if done.returncode:
-        raise RuntimeError(f"measuring the push latency failed: {done.stderr[-3000:]}")
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    told = measured_in_a_directory("_push_run", what="the push latency", patience_s=PATIENCE_S)
     return [
-        {
-            "name": f"push_latency_{name}",
-            "value": round(measured[name], 1),
-            "unit": f"ms, commit to painted, {measured['sockets']:.0f} sockets",
-            "baseline": round(measured[f"baseline_{name}"], 1),
-            "goal": GOAL_MS,
-            "holds": measured[name] < GOAL_MS,
-        }
+        figure(
+            name=f"push_latency_{name}",
+            value=told[name],
+            unit=f"ms, commit to painted, {told['sockets']:.0f} sockets",
+            baseline=told[f"baseline_{name}"],
+            goal=GOAL_MS,
+            holds=told[name] < GOAL_MS,
+        )
         for name in ("p50", "p99")
     ]
 

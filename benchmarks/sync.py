@@ -14,13 +14,10 @@ is the venue's; CPU time per trader says how much of it the program needs.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from benchmarks._measuring import figure, measured
+
 RATIO_GOAL: Final = 1.25
 WALL_GOAL_S: Final = 2.0
 FLOOR_S: Final = 200.0
@@ -32,64 +29,46 @@ PATIENCE_S: Final = 300
 
 def sync_10_traders() -> list[dict[str, Any]]:
     """Measure ten traders whose answers take 200 ms."""
-    measured = _measure("ten")
+    told = _measure("ten")
     return [
-        figure(
+        _at_most(
             "sync_10_traders",
-            measured["ratio"],
+            told["ratio"],
             "x slowest round trip",
             RATIO_GOAL,
-            baseline=measured["slowest_s"],
+            baseline=told["slowest_s"],
         ),
-        figure("sync_10_traders_wall", measured["wall_s"], "s", WALL_GOAL_S, baseline=measured["slowest_s"]),
+        _at_most("sync_10_traders_wall", told["wall_s"], "s", WALL_GOAL_S, baseline=told["slowest_s"]),
     ]
 
 
 def sync_1000_traders() -> list[dict[str, Any]]:
     """Measure a thousand traders under twenty times the real budget."""
-    measured = _measure("thousand")
+    told = _measure("thousand")
     floor_s = FLOOR_S / BUDGET_TIMES
     return [
-        figure(
+        _at_most(
             "sync_1000_traders",
-            measured["wall_s"] / floor_s,
+            told["wall_s"] / floor_s,
             "x floor of the budget",
             FLOOR_RATIO_GOAL,
             baseline=1,
         ),
-        figure(
-            "sync_1000_traders_wall", measured["wall_s"], "s at 20 x budget", floor_s * 2, baseline=floor_s
-        ),
-        figure("sync_1000_traders_cpu", measured["cpu_ms"], "ms CPU per trader", CPU_GOAL_MS, baseline=None),
+        _at_most("sync_1000_traders_wall", told["wall_s"], "s at 20 x budget", floor_s * 2, baseline=floor_s),
+        _at_most("sync_1000_traders_cpu", told["cpu_ms"], "ms CPU per trader", CPU_GOAL_MS, baseline=None),
     ]
 
 
-def figure(name: str, value: float, unit: str, goal: float, *, baseline: float | None) -> dict[str, Any]:
-    """Return one figure as it is printed; ``goal`` is the largest value that holds."""
-    return {
-        "name": name,
-        "value": round(value, 4),
-        "unit": unit,
-        "baseline": None if baseline is None else round(baseline, 4),
-        "goal": goal,
-        "holds": value <= goal,
-    }
-
-
-def _measure(what: str) -> dict[str, float]:
-    """Run one measurement in a process of its own, with settings, services and a database of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks._sync_run", what],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
+def _at_most(name: str, value: float, unit: str, goal: float, *, baseline: float | None) -> dict[str, Any]:
+    """Return one figure whose goal is the largest value that holds."""
+    return figure(
+        name=name, value=value, unit=unit, baseline=baseline, goal=goal, holds=value <= goal, digits=4
     )
-    if done.returncode:
-        raise RuntimeError(f"the measurement of {what} traders failed: {done.stderr[-2000:]}")
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
+
+
+def _measure(what: str) -> dict[str, Any]:
+    """Run one measurement in a process of its own, with settings, services and a database of its own."""
+    return measured("_sync_run", what, what=f"{what} traders", patience_s=PATIENCE_S)
 
 
 FIGURES: Final = {"sync_10_traders": sync_10_traders, "sync_1000_traders": sync_1000_traders}

@@ -7,39 +7,26 @@ Counted is what Python allocated for them and still holds. Baseline: the same ro
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from benchmarks._measuring import figure, measured
+
 GOAL_KIB: Final = 1024.0
 PATIENCE_S: Final = 120
 
 
 def tracked_positions_memory() -> list[dict[str, Any]]:
     """Measure in a process of its own, with settings, services and a database of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks._tracking_run"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"measuring tracked positions failed: {done.stderr[-2000:]}")
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    told = measured("_tracking_run", what="tracked positions", patience_s=PATIENCE_S)
     return [
-        {
-            "name": "tracked_positions_memory",
-            "value": round(measured["kib"], 1),
-            "unit": f"KiB for {measured['positions']:.0f} positions",
-            "baseline": round(measured["baseline_kib"], 1),
-            "goal": GOAL_KIB,
-            "holds": measured["kib"] < GOAL_KIB,
-        }
+        figure(
+            name="tracked_positions_memory",
+            value=told["kib"],
+            unit=f"KiB for {told['positions']:.0f} positions",
+            baseline=told["baseline_kib"],
+            goal=GOAL_KIB,
+            holds=told["kib"] < GOAL_KIB,
+        )
     ]
 
 
