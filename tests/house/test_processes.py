@@ -138,7 +138,8 @@ class SecondsPass:
 
 def test_ended_process_is_started_again_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """OPS-3: a crash costs seconds, not the site."""
-    supervisor = Supervisor(state_path=tmp_path / "processes.json", clock=SecondsPass())  # type: ignore[arg-type]
+    clock = SecondsPass(step_s=0.02)  # on a busy machine too it ends before it has run "for a while"
+    supervisor = Supervisor(state_path=tmp_path / "processes.json", clock=clock)  # type: ignore[arg-type]
     code = f"open({str(tmp_path / 'lives')!r}, 'a').write('x')\nraise SystemExit(3)"
     supervisor.apps_start(specs=[spec_of(code, tmp_path=tmp_path, name="feed")])
 
