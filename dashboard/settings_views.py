@@ -1,4 +1,4 @@
-"""Settings of one portfolio: trading, limits, conflict rules of single instruments, the block list."""
+"""Settings of one portfolio: trading, limits, exit defaults, conflict rules, the block list."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.models import AuditEntry, Portfolio
 from core.clock import utc_now
 from core.errors import InputError
+from dashboard.exit_forms import ExitDefaultsForm
 from dashboard.forms import OverrideForm, SettingsForm, UnderlyingForm
 from dashboard.page import SignedInRequest, form_refuse, owner_page, page_render
 from dashboard.risk_forms import LimitsForm
@@ -58,6 +59,30 @@ def limits_save(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
         messages.success(request, "Asked for. What came of it appears below, under “What was asked for”.")
         return redirect("dashboard:risk", portfolio.pk)
     return _page(request, portfolio, status=400, limits=form)
+
+
+@owner_page
+@require_POST
+def exit_defaults_save(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
+    """Ask for other exit defaults; open positions keep theirs."""
+    form = ExitDefaultsForm(request.POST, portfolio=portfolio)
+    if form.is_valid():
+        try:
+            command_accept(
+                portfolio=portfolio,
+                kind=Command.Kind.EXIT_DEFAULTS.value,
+                data=form.command,
+                key=form.once,
+                asked_by=request.user,
+                via=AuditEntry.Via.PAGE.value,
+                now=utc_now(),
+            )
+        except InputError as error:
+            form.add_error(form.blame(error.field), error.message)
+        else:
+            messages.success(request, "Asked for. What came of it appears below, under “What was asked for”.")
+            return redirect("dashboard:risk", portfolio.pk)
+    return _page(request, portfolio, status=400, exits=form)
 
 
 @owner_page
@@ -133,6 +158,7 @@ def _page(
     override: OverrideForm | None = None,
     block: UnderlyingForm | None = None,
     limits: LimitsForm | None = None,
+    exits: ExitDefaultsForm | None = None,
 ) -> HttpResponse:
     return page_render(
         request,
@@ -142,6 +168,7 @@ def _page(
         status=status,
         form=form or SettingsForm.of(portfolio),
         limits=limits or LimitsForm(portfolio=portfolio),
+        exits=exits or ExitDefaultsForm(portfolio=portfolio),
         override=override or OverrideForm(auto_id="override_%s"),
         blocking=block or UnderlyingForm(auto_id="block_%s"),
         overrides=overrides_of(portfolio=portfolio),

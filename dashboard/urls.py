@@ -46,6 +46,7 @@ urlpatterns = [
     path(f"{PORTFOLIO}money/reset/", money_views.reset, name="cash_reset"),
     path(f"{PORTFOLIO}settings/", settings_views.settings_page, name="settings"),
     path(f"{PORTFOLIO}settings/limits/", settings_views.limits_save, name="limits_save"),
+    path(f"{PORTFOLIO}settings/exits/", settings_views.exit_defaults_save, name="exit_defaults_save"),
     path(f"{PORTFOLIO}settings/rule/", settings_views.override_set, name="override_set"),
     path(f"{PORTFOLIO}settings/rule/remove/", settings_views.override_remove, name="override_remove"),
     path(f"{PORTFOLIO}settings/block/", settings_views.block_add, name="block_add"),

@@ -45,6 +45,7 @@ POSTS = [
     "cash_reset",
     "settings",
     "limits_save",
+    "exit_defaults_save",
     "override_set",
     "override_remove",
     "block_add",

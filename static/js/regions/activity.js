@@ -5,10 +5,10 @@ import { serverNow, tile } from "./shared.js";
 
 const ICONS = {
   fill: "circle-check", order: "circle", copied: "copy", merged: "git-merge", capped: "scale", delayed: "clock", refused: "ban", held: "hourglass",
-  conflict: "git-merge", approval: "git-merge", follow: "users", cash: "wallet", sync: "rotate-cw", liquidation: "triangle-alert", run: "history",
+  conflict: "git-merge", approval: "git-merge", follow: "users", cash: "wallet", sync: "rotate-cw", liquidation: "triangle-alert", exit: "shield-check", settings: "sliders-horizontal", run: "history",
 };
 const GROUPS = {
-  fill: "fills", order: "fills", liquidation: "fills", copied: "decisions", merged: "decisions", capped: "decisions", delayed: "decisions",
+  fill: "fills", order: "fills", liquidation: "fills", exit: "fills", copied: "decisions", merged: "decisions", capped: "decisions", delayed: "decisions",
   refused: "decisions", held: "decisions", conflict: "conflicts", approval: "conflicts",
 };
 const newestFirst = (a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0) || Number(b.id) - Number(a.id) || String(b.id).localeCompare(String(a.id));
