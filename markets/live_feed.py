@@ -93,19 +93,21 @@ class LiveFeed:
             return
         world_ensure(name=LIVE, now=self._clock.now())
         codes = frozenset(self._hooks.live_codes())
-        dexes = frozenset({"", *(code.split(":", 1)[0] for code in codes if ":" in code)})
-        self._listen(codes)
-        self.socket.want(dexes if settings.LIVE_STREAM else None)
+        dexes = {"", *map(_dex_of, codes)}
+        self._listen(codes, dexes)
         self._poller.poll(
             runner,
             dexes=sorted(dexes),
             silent=lambda dex: not self.socket.fresh(dex=dex, within_s=LIVE_POLL_S),
             tell=self.prices.tell,
-            on_rules=partial(self._listen, codes),
+            on_rules=partial(self._listen, codes, dexes),
         )
 
-    def _listen(self, codes: frozenset[str]) -> None:
-        """Say to whom it may concern which instruments are known, and which of them have candles."""
+    def _listen(self, codes: frozenset[str], dexes: set[str]) -> None:
+        """Take prices of known instruments, build candles of those wanted, and listen to their dexes.
+
+        A dex is listened to once its rules are known: before that, none of its prices could be taken.
+        """
         if not self._seeded:
             marks = marks_for(world=LIVE, now=self._clock.now())
             self.prices.believe({code: mark.price for code, mark in marks.items()})
@@ -113,6 +115,8 @@ class LiveFeed:
         known = instrument_codes()
         self._candled = codes & known
         self.prices.listen_for(codes=known, candled=self._candled)
+        heard = frozenset(dexes & set(map(_dex_of, known)))
+        self.socket.want(heard if heard and settings.LIVE_STREAM else None)
 
     def _repair_step(self, runner: asyncio.Runner) -> None:
         if self._candled:
@@ -137,3 +141,9 @@ class LiveFeed:
             tape_entries=tape_entries(client=self._redis, shards=settings.EXIT_SHARDS),
         )
         feed_state_write(client=self._redis, state=state)
+
+
+def _dex_of(code: str) -> str:
+    """Return the builder's dex of an instrument, "" for the venue's own."""
+    dex, colon, _ = code.partition(":")
+    return dex if colon else ""

@@ -49,7 +49,7 @@ def begun(clock: HandClock, *, codes: tuple[str, ...] = ("BTC",)) -> LiveFeed:
     world_ensure(name="live", now=clock.now())
     instruments_ensure(instruments=instruments_from_meta(META, source_note="test"))
     live = LiveFeed(clock=clock, hooks=Above(codes=codes).hooks(), tape=tape_buffer_make())
-    live._listen(frozenset(codes))
+    live._listen(frozenset(codes), {""})
     live._store.candles()
     return live
 

