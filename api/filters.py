@@ -10,6 +10,7 @@ from accounts.selectors import BIGGEST_ID
 from allocation.models import Reservation
 from engine.models import Command, Decision, ExitTrigger
 from execution.models import Order
+from traders.models import StrategySignal
 
 
 class WordsFilter(django_filters.BaseInFilter, django_filters.CharFilter):
@@ -86,6 +87,18 @@ class AuditFilter(django_filters.FilterSet):
 
     class Meta:
         model = AuditEntry
+        fields: tuple[str, ...] = ()
+
+
+class SignalFilter(django_filters.FilterSet):
+    """?code=BTC&side=BUY,SELL&since=2026-01-01T00:00:00Z (since: world time)."""
+
+    code = django_filters.CharFilter(field_name="code", max_length=48)
+    side = WordsFilter(field_name="side", max_length=4)
+    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+
+    class Meta:
+        model = StrategySignal
         fields: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""The shapes of commands, orders and audit entries."""
+"""The shapes of commands, orders, audit entries and signals."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from api.serializers import StrictSerializer
 from core.decimals import plain, to_price
 from engine.models import Command
 from execution.models import Fill, Order, OrderEvent, OrderSlice
+from traders.models import StrategySignal
 
 
 class CommandRequest(StrictSerializer):
@@ -130,3 +131,14 @@ class AuditAnswer(serializers.ModelSerializer[AuditEntry]):
     class Meta:
         model = AuditEntry
         fields = ("id", "at", "actor_name", "via", "action", "outcome", "text", "data", "command_id")
+
+
+class SignalAnswer(serializers.ModelSerializer[StrategySignal]):
+    """What a strategy said on one closed candle (``at``: its closing, world time), and what its book did."""
+
+    price = PlainDecimalField()
+    quantity = PlainDecimalField()
+
+    class Meta:
+        model = StrategySignal
+        fields = ("id", "at", "run", "code", "side", "reason", "readings", "price", "quantity", "outcome")

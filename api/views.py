@@ -25,7 +25,7 @@ from allocation.follows import follows_current
 from allocation.models import Follow
 from api.authentication import ApiTokenAuthentication, token_create
 from api.exceptions import problem_handler
-from api.filters import DecisionFilter, DecisionPages, ShortPages
+from api.filters import DecisionFilter, DecisionPages, ShortPages, SignalFilter
 from api.parsers import LimitedJSONParser
 from api.serializers import (
     DecisionAnswer,
@@ -37,6 +37,7 @@ from api.serializers import (
     TokenRequest,
     WeightsChange,
 )
+from api.trading_serializers import SignalAnswer
 from core.clock import utc_now
 from core.errors import NotFound
 from engine.follows import (
@@ -49,6 +50,7 @@ from engine.follows import (
 )
 from engine.models import Decision
 from engine.selectors import portfolio_view
+from traders.models import StrategySignal
 
 
 class ApiView(APIView):
@@ -81,6 +83,18 @@ class ApiView(APIView):
         :raises NotFound: there is none, or it is someone else's
         """
         return portfolio_get(user=self.request.user, portfolio_id=self.kwargs["portfolio_id"])
+
+    def follow(self) -> Follow:
+        """Return the follow named in the address, if the portfolio is the caller's.
+
+        :raises NotFound: there is none, it was removed, or it is someone else's
+        """
+        portfolio, follow_id = self.portfolio(), self.kwargs["follow_id"]
+        for follow in follows_current(portfolio_id=portfolio.pk):
+            if follow.pk == follow_id:
+                follow.portfolio = portfolio
+                return follow
+        raise NotFound(f"This portfolio has no follow with the number {follow_id}.")
 
 
 class TokenView(ApiView):
@@ -148,11 +162,11 @@ class FollowView(ApiView):
 
     def get(self, request: Request, portfolio_id: int, follow_id: int) -> Response:
         """Return the follow."""
-        return Response(FollowAnswer(self._follow()).data)
+        return Response(FollowAnswer(self.follow()).data)
 
     def patch(self, request: Request, portfolio_id: int, follow_id: int) -> Response:
         """Change all that is named or nothing; return the follow as it stands now."""
-        follow = self._follow()
+        follow = self.follow()
         wanted = self.cleaned(FollowChange, request.data)
         with transaction.atomic():
             match wanted.get("status"):
@@ -162,28 +176,38 @@ class FollowView(ApiView):
                     follow_resume(follow=follow, now=utc_now())
             if "place" in wanted:
                 self._move(follow, place=wanted["place"])
-        return Response(FollowAnswer(self._follow()).data)
+        return Response(FollowAnswer(self.follow()).data)
 
     def delete(self, request: Request, portfolio_id: int, follow_id: int) -> Response:
         """Stop following; 202 with the follow, which stays as "leaving" until its positions are closed."""
         wanted = self.cleaned(FollowEnd, request.query_params.dict())
         keep = wanted["positions"] == "keep"
-        follow = follow_remove(follow=self._follow(), keep_positions=keep, now=utc_now())
+        follow = follow_remove(follow=self.follow(), keep_positions=keep, now=utc_now())
         return Response(FollowAnswer(follow).data, status=202)
-
-    def _follow(self) -> Follow:
-        portfolio, follow_id = self.portfolio(), self.kwargs["follow_id"]
-        for follow in follows_current(portfolio_id=portfolio.pk):
-            if follow.pk == follow_id:
-                follow.portfolio = portfolio
-                return follow
-        raise NotFound(f"This portfolio has no follow with the number {follow_id}.")
 
     def _move(self, follow: Follow, *, place: int) -> None:
         follows = follows_current(portfolio_id=follow.portfolio_id)
         order = [other.pk for other in follows if other.pk != follow.pk]
         order.insert(place - 1, follow.pk)
         follows_arrange(portfolio=follow.portfolio, follow_ids=order, now=utc_now())
+
+
+class SignalListView(ApiView, GenericAPIView[StrategySignal]):
+    """GET what a followed strategy said, newest first: ?code=…&side=…&since=…&limit=…&cursor=…"""
+
+    serializer_class = SignalAnswer
+    pagination_class = DecisionPages
+    filter_backends = (DjangoFilterBackend,)
+    filterset_class = SignalFilter
+
+    def get_queryset(self) -> QuerySet[StrategySignal]:
+        """Return the signals of the trader behind the follow; none where it is no strategy."""
+        return StrategySignal.objects.filter(trader_id=self.follow().trader_id)
+
+    def get(self, request: Request, portfolio_id: int, follow_id: int) -> Response:
+        """Return one page: {next, previous, results}."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class WeightsView(ApiView):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.paginator import Page
 from django.http import Http404, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -13,7 +12,7 @@ from accounts.models import Portfolio
 from core.errors import NotFound
 from dashboard.forms import OrderFilterForm
 from dashboard.history import closed_read, ledger_read, order_read, orders_read
-from dashboard.page import SignedInRequest, owner_page, page_render
+from dashboard.page import SignedInRequest, owner_page, page_addresses, page_render
 from engine.selectors import portfolio_view
 
 
@@ -32,7 +31,7 @@ def orders_page(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
         orders=found,
         view=portfolio_view(portfolio=portfolio),
         live=True,
-        **_paging(request, found.page),
+        **page_addresses(request, found.page),
     )
 
 
@@ -63,7 +62,7 @@ def order_page(request: SignedInRequest, portfolio: Portfolio, order_id: int) ->
 def closed_page(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
     """The closed positions with their results."""
     found = closed_read(portfolio=portfolio, page=request.GET.get("page"))
-    return _history(request, portfolio, part="closed", closed=found, **_paging(request, found.page))
+    return _history(request, portfolio, part="closed", closed=found, **page_addresses(request, found.page))
 
 
 @owner_page
@@ -72,24 +71,10 @@ def closed_page(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
 def ledger_page(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
     """Every booking of cash."""
     page = ledger_read(portfolio=portfolio, page=request.GET.get("page"))
-    return _history(request, portfolio, part="ledger", entries=page, **_paging(request, page))
+    return _history(request, portfolio, part="ledger", entries=page, **page_addresses(request, page))
 
 
 def _history(request: SignedInRequest, portfolio: Portfolio, *, part: str, **context: Any) -> HttpResponse:
     return page_render(
         request, f"dashboard/history_{part}.html", nav="orders", portfolio=portfolio, part=part, **context
     )
-
-
-def _paging(request: SignedInRequest, page: Page[Any]) -> dict[str, str]:
-    """Addresses of the neighbouring pages under the same filters, empty where there is none."""
-
-    def address(number: int) -> str:
-        query = request.GET.copy()
-        query["page"] = str(number)
-        return f"?{query.urlencode()}"
-
-    return {
-        "newer": address(page.previous_page_number()) if page.has_previous() else "",
-        "older": address(page.next_page_number()) if page.has_next() else "",
-    }

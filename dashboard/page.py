@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Final, ParamSpec
 
 from django import forms
 from django.contrib.auth.decorators import login_required
+from django.core import paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -65,6 +66,20 @@ def page_render(
         "waiting": waiting_count(portfolio=portfolio) if portfolio else 0,
     }
     return render(request, template, {**frame, **context}, status=status)
+
+
+def page_addresses(request: HttpRequest, page: paginator.Page[Any]) -> dict[str, str]:
+    """Addresses of a list's neighbouring pages under the same filters, empty where there is none."""
+
+    def address(number: int) -> str:
+        query = request.GET.copy()
+        query["page"] = str(number)
+        return f"?{query.urlencode()}"
+
+    return {
+        "newer": address(page.previous_page_number()) if page.has_previous() else "",
+        "older": address(page.next_page_number()) if page.has_next() else "",
+    }
 
 
 def form_refuse(form: forms.Form, error: InputError) -> None:

@@ -18,8 +18,8 @@ from allocation.own_limits import limits_of
 from core.decimals import ONE, ZERO
 from core.instruments import underlying_of
 from core.types import Policy
-from markets.models import Instrument, World
-from markets.recordings import ALPHA_ARENA, HYPERLIQUID_WALLETS
+from markets.models import LIVE, Instrument, World
+from markets.recordings import ALPHA_ARENA, COINBASE_2018, HYPERLIQUID_WALLETS
 from positions.models import Valuation
 from traders.services import PreviewPosition, TraderPreview, catalogue
 
@@ -178,7 +178,7 @@ def _line(
 
 @dataclass(frozen=True, slots=True)
 class CatalogTrader:
-    """A recorded trader as the page lists it."""
+    """A recorded trader or a strategy as the page lists it."""
 
     kind: str
     key: str
@@ -192,7 +192,7 @@ class CatalogTrader:
 
 @dataclass(frozen=True, slots=True)
 class CatalogGroup:
-    """Recorded traders of one world. ``other_world``: this portfolio lives in another one."""
+    """Recorded traders and strategies of one world. ``other_world``: this portfolio lives in another one."""
 
     title: str
     note: str
@@ -203,11 +203,13 @@ class CatalogGroup:
 _GROUPS: Final = {
     ALPHA_ARENA: ("AI traders", "Alpha Arena, October 2025"),
     HYPERLIQUID_WALLETS: ("Recorded wallets", "Hyperliquid, July 2026"),
+    COINBASE_2018: ("Strategies on recorded candles", "Coinbase, April 2018"),
+    LIVE: ("Strategies on live prices", "Hyperliquid"),
 }
 
 
 def catalog_read(*, portfolio: Portfolio, chosen: str) -> list[CatalogGroup]:
-    """Return the recorded traders by world, the portfolio's own world first."""
+    """Return the recorded traders and strategies by world, the portfolio's own world first."""
     followed = {follow.trader.key: follow.hue for follow in follows_current(portfolio_id=portfolio.pk)}
     by_world: dict[str, list[CatalogTrader]] = {}
     for identity in catalogue():

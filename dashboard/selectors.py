@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from django.core.paginator import Page, Paginator
+
 from accounts.models import Portfolio
 from allocation.follows import follows_current
 from allocation.models import BlockedUnderlying, CapitalAccount, Follow, LedgerEntry
 from core.errors import NotFound
 from positions.models import ConflictOverride
+from traders.models import StrategySignal
 
 LEDGER_LENGTH: Final = 20
+SIGNALS_PER_PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,17 @@ def follow_get(*, portfolio: Portfolio, follow_id: int) -> Follow:
         if follow.pk == follow_id:
             return follow
     raise NotFound(f"This portfolio follows nobody under the number {follow_id}.")
+
+
+def signals_read(*, follow: Follow, trades_only: bool, page: str | None) -> Page[StrategySignal]:
+    """Return a page of what a followed strategy said, newest first; a page that is none becomes the nearest.
+
+    :param trades_only: only the signals on which its book bought or sold
+    """
+    rows = StrategySignal.objects.filter(trader_id=follow.trader_id).order_by("-at", "code")
+    if trades_only:
+        rows = rows.exclude(quantity=0)
+    return Paginator(rows, SIGNALS_PER_PAGE).get_page(page)
 
 
 def overrides_of(*, portfolio: Portfolio) -> list[ConflictOverride]:

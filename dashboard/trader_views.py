@@ -19,10 +19,18 @@ from core.clock import utc_now
 from core.errors import InputError, NotFound, RetryLater
 from core.types import TraderKind
 from dashboard.forms import FollowForm, TraderKeyForm
-from dashboard.page import SignedInRequest, form_already_done, form_done, form_refuse, owner_page, page_render
+from dashboard.page import (
+    SignedInRequest,
+    form_already_done,
+    form_done,
+    form_refuse,
+    owner_page,
+    page_addresses,
+    page_render,
+)
 from dashboard.preview import catalog_read, copy_plan, follow_barrier
 from dashboard.risk_forms import WeightsForm
-from dashboard.selectors import follow_get
+from dashboard.selectors import follow_get, signals_read
 from engine import follows
 from engine.selectors import portfolio_view
 from traders.services import trader_preview
@@ -157,6 +165,22 @@ def _page(
         catalog=catalog,
         **context,
     )
+
+
+@owner_page
+@never_cache
+@require_safe
+def follow_signals(request: SignedInRequest, portfolio: Portfolio, follow_id: int) -> HttpResponse:
+    """What a followed strategy said on each closed candle, why, and what its book did."""
+    try:
+        follow = follow_get(portfolio=portfolio, follow_id=follow_id)
+    except NotFound as error:
+        raise Http404(error.message) from None
+    trades_only = request.GET.get("only") == "trades"
+    page = signals_read(follow=follow, trades_only=trades_only, page=request.GET.get("page"))
+    context: dict[str, Any] = {"follow": follow, "signals": page, "trades_only": trades_only}
+    context |= page_addresses(request, page)
+    return page_render(request, "dashboard/signals.html", nav="traders", portfolio=portfolio, **context)
 
 
 @owner_page

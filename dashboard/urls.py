@@ -31,6 +31,7 @@ urlpatterns = [
     path(f"{PORTFOLIO}traders/", trader_views.traders_page, name="traders"),
     path(f"{PORTFOLIO}traders/weights/", trader_views.weights_save, name="weights_save"),
     path(f"{PORTFOLIO}traders/add/", trader_views.trader_add, name="trader_add"),
+    path(f"{FOLLOW}signals/", trader_views.follow_signals, name="follow_signals"),
     path(f"{FOLLOW}remove/", trader_views.follow_remove, name="follow_remove"),
     path(f"{FOLLOW}move/", trader_views.follow_move, name="follow_move"),
     path(f"{PORTFOLIO}conflicts/", conflict_views.conflicts_page, name="conflicts"),

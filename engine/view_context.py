@@ -19,6 +19,7 @@ from allocation.domain.limits import Limits
 from allocation.models import BreakerTrip, CapitalAccount, Follow
 from allocation.own_limits import limits_of
 from core.decimals import ZERO, plain, to_money, to_price
+from core.types import TraderKind
 from engine.breakers import streaks_read
 from engine.models import Command, CycleState, Decision, ExitTrigger
 from engine.trader_stats import stats_read
@@ -26,8 +27,8 @@ from execution.models import Order
 from markets.models import Mark, World
 from positions.models import ConflictApproval, ConflictRecord, ExitGuard, Position, Valuation
 from positions.selectors import FollowResult, WinCount, follow_results, win_count
-from traders.models import Trader
-from traders.selectors import TraderStats, TraderStatus, trader_statuses_of
+from traders.models import StrategySignal, Trader
+from traders.selectors import TraderStats, TraderStatus, signals_latest, trader_statuses_of
 
 ACTIVITY_LENGTH: Final = 30
 COMMANDS_LENGTH: Final = 10
@@ -62,6 +63,7 @@ class ViewContext:
     current: tuple[Follow, ...]  # not removed, in order
     stats: Mapping[int, TraderStats]
     syncs: Mapping[int, TraderStatus]
+    signals: Mapping[int, list[StrategySignal]]  # the newest per instrument, of traders that are strategies
     books: Books
     marks: Mapping[str, Mark]
     guards: Mapping[int, ExitGuard]  # by position; a stop that trails moves without a booking
@@ -128,6 +130,7 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
         current=current,
         stats=stats_read(traders=[f.trader for f in current], now=now),
         syncs=trader_statuses_of(traders=[f.trader for f in current], now=now),
+        signals=_signals_of(current),
         books=books,
         marks=_marks_of(portfolio, books.positions),
         guards=_guards_of(books.positions),
@@ -172,6 +175,11 @@ def context_reprice(*, context: ViewContext, now: datetime) -> ViewContext:
         marks=_marks_of(portfolio, context.books.positions),
         guards=_guards_of(context.books.positions),
     )
+
+
+def _signals_of(follows: tuple[Follow, ...]) -> dict[int, list[StrategySignal]]:
+    strategies = [f.trader_id for f in follows if f.trader.kind == TraderKind.STRATEGY]
+    return signals_latest(trader_ids=strategies) if strategies else {}
 
 
 def _guards_of(positions: tuple[Position, ...]) -> dict[int, ExitGuard]:

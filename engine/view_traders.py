@@ -47,6 +47,7 @@ def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[s
         "detail": trader.detail or short_key(trader),
         "key": trader.key,
         "note": trader.note,
+        "signals": [{"code": row.code, "side": row.side} for row in context.signals.get(trader.pk, ())],
         "follow_status": follow.status,
         "sync_status": sync.status,
         "weight_pct": percent(follow.weight),

@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from core.errors import NotFound
 from traders.domain.reads import TraderRead
 from traders.domain.schedule import is_stale, sync_interval_s
-from traders.models import SyncAttempt, Trader, TraderSnapshot
+from traders.models import StrategyLeg, StrategySignal, SyncAttempt, Trader, TraderSnapshot
 from traders.payloads import snapshot_read
 
 SPARKLINE_POINTS: Final = 40
@@ -174,6 +174,18 @@ def equity_series(
         for trader_id, world_at, equity in cursor.fetchall():
             series[trader_id].append((world_at, equity))
     return series
+
+
+def signals_latest(*, trader_ids: Iterable[int]) -> dict[int, list[StrategySignal]]:
+    """Return the newest signal of each instrument that a strategy trades, by trader id, ordered by code."""
+    of_leg = StrategySignal.objects.filter(trader=OuterRef("book_id"), code=OuterRef("code"))
+    legs = StrategyLeg.objects.filter(book__in=list(trader_ids))
+    newest = legs.annotate(newest=Subquery(of_leg.order_by("-run", "-at").values("pk")[:1]))
+    found: dict[int, list[StrategySignal]] = {}
+    rows = StrategySignal.objects.filter(pk__in=newest.values("newest"))
+    for row in rows.order_by("trader", "code"):
+        found.setdefault(row.trader_id, []).append(row)
+    return found
 
 
 _WANTED = "unnest(%(ids)s::bigint[], %(runs)s::int[]) AS wanted(trader_id, run)"

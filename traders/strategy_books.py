@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 from django.db import transaction
-from django.db.models import F, OuterRef, Subquery
+from django.db.models import F
 
 from core.clock import WorldTime
 from core.decimals import ZERO
@@ -97,18 +97,6 @@ def book_preview(*, pair_set: PairSet, clock: WorldTime, now: datetime) -> BookS
     state = _fresh(trader, clock, now)
     book, _ = _decide(pair_set, state, clock=clock, now=now)
     return BookState(book, state.run, state.started_at, None)
-
-
-def signals_latest(*, trader_ids: Iterable[int]) -> dict[int, list[StrategySignal]]:
-    """Return the newest signal of each instrument that a strategy trades, by trader id, ordered by code."""
-    of_leg = StrategySignal.objects.filter(trader=OuterRef("book_id"), code=OuterRef("code"))
-    legs = StrategyLeg.objects.filter(book__in=list(trader_ids))
-    newest = legs.annotate(newest=Subquery(of_leg.order_by("-run", "-at").values("pk")[:1]))
-    found: dict[int, list[StrategySignal]] = {}
-    rows = StrategySignal.objects.filter(pk__in=newest.values("newest"))
-    for row in rows.order_by("trader", "code"):
-        found.setdefault(row.trader_id, []).append(row)
-    return found
 
 
 def _state_of(trader: Trader, clock: WorldTime, now: datetime) -> BookState:

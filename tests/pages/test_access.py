@@ -25,6 +25,7 @@ PAGES = [
     "position_candles",
     "traders",
     "trader_add",
+    "follow_signals",
     "conflicts",
     "conflict",
     "orders",

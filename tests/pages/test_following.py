@@ -34,9 +34,11 @@ def follow(page: Client, portfolio: Portfolio, key: str, *, kind: str = "replay"
 
 
 def test_choice_lists_every_recorded_trader(page: Client, portfolio: Portfolio) -> None:
-    """FOL-1: four AI traders and five wallets can be previewed without typing anything."""
+    """FOL-1: four AI traders, five wallets and three strategies can be previewed without typing anything."""
     text = add(page, portfolio)
     assert text.count("kind=replay&amp;key=") == 9
+    assert text.count("kind=strategy&amp;key=") == 3
+    assert "Strategies on recorded candles" in text
     assert "Pick a trader" in text
     assert Follow.objects.count() == 0
 

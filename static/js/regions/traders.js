@@ -13,6 +13,9 @@ function fillWho(slots, trader) {
   setAttribute(slots.detail, "title", trader.key);
 }
 
+// What a strategy said last: "BTC buy, ETH hold"; empty for everybody else.
+const said = ({ signals }) => (signals ?? []).map(({ code, side }) => `${code} ${side.toLowerCase()}`).join(", ");
+
 function fillCard({ root, slots }, trader) {
   setAttribute(root, "id", `trader-${trader.follow_id}`);
   fillWho(slots, trader);
@@ -26,6 +29,8 @@ function fillCard({ root, slots }, trader) {
   fillSpark(slots.spark, trader.sparkline, 190, 26);
   fillSync(slots.sync, trader);
   setText(slots.positions, positions(trader.position_count));
+  setText(slots.said, said(trader));
+  setHidden(slots.said, !said(trader));
 }
 
 function fillRow({ root, slots }, trader, view) {
@@ -36,6 +41,9 @@ function fillRow({ root, slots }, trader, view) {
   setText(slots.errors, failing ? `${percent(trader.error_rate_pct, 1)} of reads failed` : "");
   setText(slots.note, trader.note ?? "");
   setAttribute(slots.note, "title", trader.note || null);
+  setHidden(slots.signals, trader.kind !== "strategy");
+  setText(slots.signals, said(trader) ? `Signals: ${said(trader)}` : "Signals");
+  setAttribute(slots.signals, "href", slots.signals.dataset.href.replace("/0/", `/${trader.follow_id}/`));
   setText(slots.weight, percent(trader.weight_pct));
   setText(slots.assigned, usd(trader.assigned, 0));
   setText(slots.equity, usd(trader.equity, 0));
