@@ -22,7 +22,7 @@ from core.decimals import ZERO
 from core.errors import EnsembleError
 from core.instruments import Instrument as InstrumentSpec
 from core.types import TraderKind
-from markets.domain.candles import CANDLE_SPAN, Candle, candles_unbroken
+from markets.domain.candles import CANDLE_SPAN, Candle, candle_open_at, candles_unbroken
 from markets.models import Instrument, World
 from markets.signal_candles import signal_candles, signals_barred
 from traders.domain.signals import Execution, Signal, SignalSide
@@ -156,6 +156,8 @@ def _due(
     due = []
     for code in specs:
         after_at = max(book.legs[code].reached_at, world_at - DECIDED_BACK)
+        if candle_open_at(world_at) <= after_at:
+            continue  # none can have closed since
         spans = (world_at - after_at) // CANDLE_SPAN + 1
         candles = signal_candles(world=world, code=code, before=world_at, limit=spans + WINDOW - 1)
         for place, candle in enumerate(candles):
