@@ -9,12 +9,13 @@ spent, not what is held.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import F
 
 from accounts.models import Portfolio
 from allocation.account import AMOUNT_MAX, Move, account_change
@@ -94,6 +95,11 @@ def capital_version_raise(*, portfolio_id: int) -> None:
     For changes that move no money (follows, settings, a replay's new run). Takes the capital row.
     """
     account_change(portfolio_id=portfolio_id, move=Move(), booking=True)
+
+
+def capital_versions_raise(*, portfolio_ids: Iterable[int]) -> None:
+    """Raise the versions of many portfolios at once; whoever calls holds their capital rows."""
+    CapitalAccount.objects.filter(pk__in=list(portfolio_ids)).update(version=F("version") + 1)
 
 
 def ledger_write(

@@ -53,27 +53,43 @@ def decisions_store(
         for note in notes
         if not note.fingerprint or known.get((note.kind, note.underlying)) != note.fingerprint
     ]
+    told = [Told(portfolio_id=portfolio_id, note=note, world_at=world_at, run=run) for note in fresh]
+    return decisions_tell(told=told, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A decision of one of many portfolios, with its world's time and run."""
+
+    portfolio_id: int
+    note: DecisionNote
+    world_at: datetime
+    run: int
+
+
+def decisions_tell(*, told: Sequence[Told], now: datetime) -> list[Decision]:
+    """Store decisions of any number of portfolios at once, whatever their fingerprints; return the rows."""
     rows = Decision.objects.bulk_create(
         Decision(
-            portfolio_id=portfolio_id,
-            kind=note.kind,
-            underlying=note.underlying,
-            text=note.text[:200],
-            reason=note.reason[:400],
-            data=dict(note.data),
-            fingerprint=note.fingerprint,
-            order=note.order,
-            run=run,
+            portfolio_id=item.portfolio_id,
+            kind=item.note.kind,
+            underlying=item.note.underlying,
+            text=item.note.text[:200],
+            reason=item.note.reason[:400],
+            data=dict(item.note.data),
+            fingerprint=item.note.fingerprint,
+            order=item.note.order,
+            run=item.run,
             at=now,
-            world_at=world_at,
+            world_at=item.world_at,
         )
-        for note in fresh
+        for item in told
     )
     links = Decision.follows.through
     links.objects.bulk_create(
         links(decision_id=row.pk, follow_id=follow_id)
-        for row, note in zip(rows, fresh, strict=True)
-        for follow_id in dict.fromkeys(note.follow_ids)
+        for row, item in zip(rows, told, strict=True)
+        for follow_id in dict.fromkeys(item.note.follow_ids)
     )
     return rows
 

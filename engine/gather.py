@@ -51,7 +51,7 @@ from traders.models import Trader, TraderSnapshot
 from traders.payloads import positions_load
 
 READ_AGE: Final = timedelta(seconds=10)
-OWN_ORIGINS: Final = frozenset({Order.Origin.PERSON, Order.Origin.BREAKER})
+OWN_ORIGINS: Final = frozenset({Order.Origin.PERSON, Order.Origin.BREAKER, Order.Origin.EXIT})
 UNREADABLE: Final = frozenset({Trader.Status.DEGRADED, Trader.Status.STALE, Trader.Status.PAUSED})
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from allocation.models import FollowLeg
 from core.decimals import ZERO
@@ -29,6 +29,20 @@ def legs_forget(
         legs = legs.filter(underlying__in=list(underlyings))
     if follow_ids is not None:
         legs = legs.filter(follow_id__in=list(follow_ids))
+    _let_go(legs, now=now)
+
+
+def legs_forget_many(*, portfolios: Mapping[str, Collection[int]], now: datetime) -> None:
+    """Leave uncopied what is closed as a whole in many portfolios, whose capital rows are held.
+
+    :param portfolios: their ids by the underlying that each closes
+    """
+    for underlying, portfolio_ids in sorted(portfolios.items()):
+        legs = FollowLeg.objects.filter(underlying=underlying, follow__portfolio_id__in=portfolio_ids)
+        _let_go(legs, now=now)
+
+
+def _let_go(legs: QuerySet[FollowLeg], *, now: datetime) -> None:
     legs.update(
         ignored_quantity=F("ignored_quantity") + F("trader_quantity"),
         trader_quantity=ZERO,

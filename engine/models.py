@@ -8,7 +8,7 @@ from django.db.models import Q
 from accounts.models import Portfolio
 from allocation.models import Follow
 from core.clock import utc_now
-from core.decimals import PRICE_DIGITS
+from core.decimals import PRICE_DIGITS, QUANTITY_DIGITS
 from execution.models import Order
 from positions.models import Position
 
@@ -190,6 +190,18 @@ class ExitTrigger(models.Model):
         help_text="The newest order it placed.",
     )
     orders_placed = models.PositiveSmallIntegerField(default=0)
+    keeps = models.DecimalField(
+        **QUANTITY_DIGITS,
+        null=True,
+        blank=True,
+        help_text="What a part leaves of the position, base units; known from its first order on.",
+    )
+    closed_quantity = models.DecimalField(
+        **QUANTITY_DIGITS, default=0, help_text="What its ended orders have closed, base units."
+    )
+    retry_at = models.DateTimeField(
+        null=True, blank=True, help_text="No new order before this: the venue refused the last one."
+    )
     text = models.CharField(max_length=200, blank=True, default="", help_text="How it stands, in words.")
     created_at = models.DateTimeField(default=utc_now)
     ended_at = models.DateTimeField(null=True, blank=True)

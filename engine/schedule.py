@@ -10,6 +10,8 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "plan portfolios that are due": {"task": "plan.due", "schedule": 1.0, "options": {"expires": 10}},
     "work open orders": {"task": "orders.work", "schedule": 1.0, "options": {"expires": 2}},
     "tend stops at the venue": {"task": "orders.stops", "schedule": 1.0, "options": {"expires": 2}},
+    "work standing triggers": {"task": "exits.work", "schedule": 1.0, "options": {"expires": 2}},
+    "sweep guarded positions": {"task": "exits.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "run commands": {"task": "commands.sweep", "schedule": 1.0, "options": {"expires": 2}},
     "value portfolios": {"task": "upkeep.value", "schedule": 2.0, "options": {"expires": 4}},
     "settle with the venue": {"task": "upkeep.reconcile", "schedule": 30.0, "options": {"expires": 30}},

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 logger = logging.getLogger(__name__)
 MESSAGE_LIFETIME_S: Final = 30
+ORDERS_AT_ONCE: Final = 25
 
 
 def submit_later(order_id: int) -> None:
@@ -36,6 +37,18 @@ def command_later(command_id: UUID) -> None:
     _send("commands.run", str(command_id))
 
 
+def exits_submit_later(order_ids: Sequence[int]) -> None:
+    """Ask for exit orders to be sent; a lost message costs a second, since ``orders.work`` finds them too."""
+    for begin in range(0, len(order_ids), ORDERS_AT_ONCE):
+        _send("exits.submit", list(order_ids[begin : begin + ORDERS_AT_ONCE]))
+
+
+def exits_place_later(trigger_ids: Sequence[int]) -> None:
+    """Ask for the orders of triggers; a lost message costs a second, since ``exits.work`` finds them too."""
+    if trigger_ids:
+        _send("exits.place", list(trigger_ids))
+
+
 def recover_later(*, begun_at: datetime) -> None:
     """Ask for every portfolio to be settled with its venue that was not since ``begun_at``.
 
@@ -44,7 +57,7 @@ def recover_later(*, begun_at: datetime) -> None:
     _send("upkeep.recover", int(begun_at.timestamp()))
 
 
-def _send(task: str, *arguments: int | str) -> None:
+def _send(task: str, *arguments: int | str | list[int]) -> None:
     try:
         current_app.send_task(task, arguments, expires=MESSAGE_LIFETIME_S)
     except OperationalError as error:

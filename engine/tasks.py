@@ -1,6 +1,6 @@
 """Celery's doors to the engine: each task is thin, safe to run twice, and found again by a sweep if lost.
 
-A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``commands.``,
+A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``exits.``, ``commands.``,
 ``upkeep.``.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from celery import shared_task
@@ -26,6 +26,7 @@ from engine import (
     upkeep,
     venue_stops,
 )
+from engine.exits import standing, sweep
 from engine.sending import cycles_later, recover_later
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,38 @@ def commands_sweep() -> None:
     """Run the commands that nobody is at: their message was lost, they are under way, or a worker died."""
     for command_id in commands.commands_due(now=utc_now()):
         commands.command_run(command_id=command_id, now=utc_now())
+
+
+@shared_task(name="exits.submit")
+def exits_submit(order_ids: list[int]) -> None:
+    """Send the orders of exit rules."""
+    standing.exits_submit(order_ids=order_ids, now=utc_now(), clock=SYSTEM_CLOCK)
+
+
+@shared_task(name="exits.place")
+def exits_place(trigger_ids: list[int]) -> None:
+    """Place and send the orders of triggers that the watch has found and did not place itself."""
+    standing.triggers_work(trigger_ids=trigger_ids, now=utc_now(), clock=SYSTEM_CLOCK)
+
+
+@shared_task(name="exits.work")
+def exits_work() -> None:
+    """Go on with every trigger that stands: the next order where one ended, the end where nothing is left."""
+    standing.triggers_work(now=utc_now(), clock=SYSTEM_CLOCK)
+
+
+@shared_task(name="exits.sweep")
+def exits_sweep() -> None:
+    """Hold every guarded position against its mark, as the second line behind the watch."""
+    doubtful = sweep.positions_sweep(now=utc_now())
+    if doubtful:
+        exits_confirm.apply_async((doubtful,), countdown=sweep.WATCH_MAY_TAKE_S, expires=10)
+
+
+@shared_task(name="exits.confirm")
+def exits_confirm(doubtful: list[list[Any]]) -> None:
+    """Trigger what the watch, having had its time, has left standing beyond its level."""
+    sweep.positions_confirm(doubtful=doubtful, now=utc_now())
 
 
 @shared_task(name="upkeep.value")

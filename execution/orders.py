@@ -7,6 +7,7 @@ has told us (``positions.services.order_sync`` asks and books).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -67,7 +68,29 @@ def order_create(
         committed = capital_commit(reservation_id=reservation_id, portfolio_id=portfolio_id, now=now)
     else:
         capital_version_raise(portfolio_id=portfolio_id)
-    order = Order.objects.create(
+    row = _order_row(portfolio_id=portfolio_id, draft=draft, run=run, now=now)
+    row.reservation_id, row.committed = reservation_id, committed
+    return _orders_insert(rows=[row], drafts=[draft], now=now)[0]
+
+
+def orders_create(*, drafts: Sequence[tuple[int, int, OrderDraft]], now: datetime) -> list[Order]:
+    """Store many reduce-only orders at once, each as (portfolio id, run, draft), and return them in order.
+
+    Whoever calls holds the capital rows of all these portfolios and raises their versions.
+
+    :raises ValueError: a draft makes no sense, or would open
+    """
+    for _, _, draft in drafts:
+        _draft_check(draft, reserved=False)
+    rows = [
+        _order_row(portfolio_id=portfolio_id, draft=draft, run=run, now=now)
+        for portfolio_id, run, draft in drafts
+    ]
+    return _orders_insert(rows=rows, drafts=[draft for _, _, draft in drafts], now=now)
+
+
+def _order_row(*, portfolio_id: int, draft: OrderDraft, run: int, now: datetime) -> Order:
+    return Order(
         portfolio_id=portfolio_id,
         instrument_id=draft.instrument_code,
         underlying=draft.underlying,
@@ -85,19 +108,27 @@ def order_create(
         command_id=draft.command_id,
         score=draft.score,
         reason=draft.reason[:300],
-        reservation_id=reservation_id,
-        committed=committed,
         decision_mark=draft.decision_mark,
         run=run,
         created_at=now,
         submit_claimed_at=now if sent_as else None,
         expires_at=now + timedelta(seconds=draft.lifetime_s),
     )
+
+
+def _orders_insert(*, rows: list[Order], drafts: Sequence[OrderDraft], now: datetime) -> list[Order]:
+    """Insert orders with their slices and the first line of their history."""
+    Order.objects.bulk_create(rows)
+    pairs = list(zip(rows, drafts, strict=True))
     OrderSlice.objects.bulk_create(
-        OrderSlice(order=order, follow_id=part.follow_id, quantity=part.quantity) for part in draft.slices
+        OrderSlice(order=row, follow_id=part.follow_id, quantity=part.quantity)
+        for row, draft in pairs
+        for part in draft.slices
     )
-    OrderEvent.objects.create(order=order, at=now, to_status=order.status, detail=draft.reason[:300])
-    return order
+    OrderEvent.objects.bulk_create(
+        OrderEvent(order=row, at=now, to_status=row.status, detail=row.reason) for row in rows
+    )
+    return rows
 
 
 def _draft_check(draft: OrderDraft, *, reserved: bool) -> None:

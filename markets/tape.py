@@ -181,6 +181,12 @@ def tape_entries(*, client: redis.Redis, shards: int) -> int:
         return sum(pipeline.execute())
 
 
+def tape_start(*, client: redis.Redis, shard: int) -> str:
+    """Return the id of the oldest entry of a shard that is kept; ``START`` where there is none."""
+    rows: Any = client.xrange(f"{PREFIX}{shard}", count=1)
+    return rows[0][0].decode() if rows else START
+
+
 def tape_since(
     *, client: redis.Redis, shard: int, after: str, until: str = "+", count: int = READ_AT_ONCE
 ) -> Iterator[TapeEntry]:

@@ -1,11 +1,12 @@
 """The Celery app: `celery -A portfolio_site worker|beat`.
 
-A task's name begins with its queue (`sync.`, `plan.`, `orders.`, `commands.`, `upkeep.`) and is routed by it.
-What beat sends when stands in `engine/schedule.py`.
+A task's name begins with its queue (`sync.`, `plan.`, `orders.`, `exits.`, `commands.`, `upkeep.`) and is
+routed by it. What beat sends when stands in `engine/schedule.py`.
 """
 
 import os
 import signal
+import threading
 from typing import Any
 
 import redis
@@ -24,6 +25,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portfolio_site.settings")
 HEARTBEAT_EVERY_S = 5.0
 HEARTBEAT_LIFETIME_S = 20
 HEARTBEAT_KEY = "ensemble:worker:"
+EXIT_WATCH_ENDS_WITHIN_S = 5
 
 app = Celery("ensemble")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -65,6 +67,42 @@ class HeartbeatStep(bootsteps.StartStopStep):
 
 
 app.steps["worker"].add(HeartbeatStep)
+
+
+class ExitWatchStep(bootsteps.StartStopStep):
+    """Run the exit watch in a thread of every worker that serves the queue `exits`."""
+
+    requires = ("celery.worker.components:Pool",)  # whose children are forked before the thread begins
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def include_if(self, worker: Any) -> bool:
+        """Only where exits are served."""
+        return "exits" in worker.app.amqp.queues.consume_from
+
+    def start(self, worker: Any) -> None:
+        """Begin to watch."""
+        from portfolio_site.exit_watch import exit_watch_make
+
+        watch = exit_watch_make(worker_name=worker.hostname)
+        self._thread = threading.Thread(target=watch.run, args=(self._stop,), name="exits", daemon=True)
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:
+        """Give the shards up before the worker ends, so that another takes them at once."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=EXIT_WATCH_ENDS_WITHIN_S)
+
+    def terminate(self, parent: Any) -> None:
+        """Give the shards up also where the worker is ended in a hurry."""
+        self.stop(parent)
+
+
+app.steps["worker"].add(ExitWatchStep)
 
 
 @setup_logging.connect

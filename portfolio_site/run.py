@@ -29,7 +29,7 @@ from portfolio_site.supervisor import Supervisor, last_line, procfile_specs
 
 READY_TIMEOUT_S = 90.0
 POLL_S = 0.1
-WORKERS = ("orders", "sync")
+WORKERS = ("orders", "sync", "exits")
 
 
 def main() -> int:

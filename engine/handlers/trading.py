@@ -35,7 +35,7 @@ from positions.models import Position, SliceEntry
 ENTRY_LIFETIME_S: Final = 600
 ENTRY_LIFETIMES_S: Final = (60, 86_400)
 CLOSING_ORDERS: Final = 5  # one that expired or was refused is followed by another, so often
-_OWN: Final = frozenset({Order.Origin.PERSON.value, Order.Origin.BREAKER.value})
+_OWN: Final = frozenset({Order.Origin.PERSON.value, Order.Origin.BREAKER.value, Order.Origin.EXIT.value})
 _COPYING: Final = frozenset({Order.Origin.COPY.value, Order.Origin.SIGNAL.value})
 
 

@@ -92,6 +92,15 @@ class ExitGuard(ExitRules):
     levels_from = models.DateTimeField(
         help_text="Wall time; prices that arrived later can hit the levels as they stand."
     )
+    place = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        help_text="Where on the tick tape the levels stand; prices up to there cannot hit them any more.",
+    )
+    place_version = models.PositiveIntegerField(
+        default=0, help_text="The version that was looked at there; a newer one was not looked at yet."
+    )
     version = models.PositiveIntegerField(default=1)
     changed_at = models.DateTimeField(default=utc_now, help_text="When the version was raised.")
     ended_at = models.DateTimeField(null=True, blank=True)

@@ -1,0 +1,1 @@
+"""The exit watch: every price of every guarded position, in order, and what it closes (EXT-3, EXT-4)."""

@@ -1,0 +1,107 @@
+"""Triggers that stand, until what they ask for is closed.
+
+An order that expired, was refused or filled in part is followed by the next, at the price there is then. A
+position that was closed by anything else leaves nothing to do. All of it is found again each second by what
+the database says, so a worker may die anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from core.clock import Clock
+from engine.exits.placing import part_left, still_held, triggers_place
+from engine.models import ExitTrigger
+from engine.order_life import one_order, order_send, orders_ask, orders_call_back
+from engine.publishing import portfolios_changed
+from execution.models import Order
+
+logger = logging.getLogger(__name__)
+AT_ONCE: Final = 200
+REFUSED_PAUSE_S: Final = 2
+REFUSED_PAUSE_MOST_S: Final = 30
+
+
+def triggers_work(*, now: datetime, clock: Clock | None = None, trigger_ids: Collection[int] = ()) -> None:
+    """Go on with triggers that stand: see what their orders did, place the next, and send it.
+
+    :param trigger_ids: these alone; none given is all that have something to be done
+    :param clock: tells when each order is sent, since ``now`` may be old by then
+    """
+    due = _due(trigger_ids)
+    for begin in range(0, len(due), AT_ONCE):
+        part = due[begin : begin + AT_ONCE]
+        idle = _settle(part, now)
+        placed = triggers_place(trigger_ids=part, now=now)
+        if called := [*idle, *placed.call_back]:
+            orders_call_back(order_ids=called, why="Another exit closes the position", now=now)
+            orders_ask(order_ids=called, now=now)
+            placed.order_ids += triggers_place(trigger_ids=part, now=now).order_ids
+        exits_submit(order_ids=placed.order_ids, now=now, clock=clock)
+
+
+def exits_submit(*, order_ids: Collection[int], now: datetime, clock: Clock | None = None) -> None:
+    """Send exit orders; one that was sent already is not sent twice, and one that fails stops no other."""
+    for order_id in order_ids:
+        with one_order(order_id=order_id, now=now):
+            order_send(order_id=order_id, now=now, clock=clock)
+
+
+def _due(trigger_ids: Collection[int]) -> list[int]:
+    """Return the standing triggers that wait, whose order has ended, or whose position is not what it was."""
+    standing = ExitTrigger.objects.filter(status__in=ExitTrigger.STANDING)
+    if trigger_ids:
+        standing = standing.filter(pk__in=trigger_ids)
+    else:
+        ended = Q(order__isnull=False) & ~Q(order__status__in=Order.OPEN_STATUSES)
+        gone = Q(position__guard__ended_at__isnull=False) | ~Q(position__guard__episode=F("episode"))
+        standing = standing.filter(Q(status=ExitTrigger.Status.WAITING) | ended | gone)
+    return list(standing.order_by("pk").values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _settle(trigger_ids: Collection[int], now: datetime) -> list[int]:
+    """Take in what the orders of these triggers did, and end those of which nothing is left.
+
+    Returns the orders that still work though there is nothing left for them: call them back.
+    """
+    rows = (
+        ExitTrigger.objects.select_for_update(of=("self",), skip_locked=True)
+        .select_related("order", "position__instrument", "position__guard")
+        .filter(pk__in=trigger_ids, status__in=ExitTrigger.STANDING)
+        .order_by("pk")
+    )
+    ended: list[int] = []
+    idle: list[int] = []
+    for row in rows:
+        order = row.order
+        if order is not None and order.status in Order.OPEN_STATUSES:
+            idle += [] if still_held(row) else [order.pk]
+            continue
+        if row.status == ExitTrigger.Status.WORKING and order is not None:
+            _order_over(row, order, now)
+        if not still_held(row) or (row.closed_quantity and part_left(row)[0] == 0):
+            row.status = ExitTrigger.Status.DONE if row.closed_quantity else ExitTrigger.Status.VOID
+            row.text = row.text if row.closed_quantity else "Something else closed the position"
+            row.ended_at = now
+            ended.append(row.portfolio_id)
+        row.save(update_fields=["status", "text", "closed_quantity", "retry_at", "ended_at"])
+    portfolios_changed(portfolio_ids=sorted(set(ended)))
+    return idle
+
+
+def _order_over(row: ExitTrigger, order: Order, now: datetime) -> None:
+    """Count what an order closed; the trigger waits for the next one, longer where the venue refused."""
+    row.closed_quantity += order.filled_quantity
+    row.status = ExitTrigger.Status.WAITING
+    if order.status == Order.Status.REJECTED:
+        pause_s = min(REFUSED_PAUSE_S * 2 ** min(row.orders_placed - 1, 8), REFUSED_PAUSE_MOST_S)
+        row.retry_at = now + timedelta(seconds=pause_s)
+        row.text = f"The venue refused its order ({order.status_reason}); the next one in {pause_s} s"[:200]
+        logger.warning("trigger %s: order %s was refused: %s", row.pk, order.pk, order.status_reason)
