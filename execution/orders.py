@@ -70,6 +70,8 @@ def order_create(
         capital_version_raise(portfolio_id=portfolio_id)
     row = _order_row(portfolio_id=portfolio_id, draft=draft, run=run, now=now)
     row.reservation_id, row.committed = reservation_id, committed
+    if sent_as:
+        row.client_order_id, row.submit_claimed_at = sent_as, now
     return _orders_insert(rows=[row], drafts=[draft], now=now)[0]
 
 
@@ -96,7 +98,7 @@ def _order_row(*, portfolio_id: int, draft: OrderDraft, run: int, now: datetime)
         underlying=draft.underlying,
         policy=draft.policy,
         margin_rate=draft.margin_rate,
-        client_order_id=sent_as or client_order_id_new(),
+        client_order_id=client_order_id_new(),
         venue=draft.venue,
         side=draft.side,
         quantity=draft.quantity,
@@ -111,7 +113,6 @@ def _order_row(*, portfolio_id: int, draft: OrderDraft, run: int, now: datetime)
         decision_mark=draft.decision_mark,
         run=run,
         created_at=now,
-        submit_claimed_at=now if sent_as else None,
         expires_at=now + timedelta(seconds=draft.lifetime_s),
     )
 
