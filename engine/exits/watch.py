@@ -37,7 +37,7 @@ READ_AT_ONCE: Final = 64
 STATEMENT_TIMEOUT_MS: Final = 5000
 PAUSE_S: Final = 0.2  # after an error
 HEAR_EVERY_S: Final = 0.2
-HEAR_BACK: Final = timedelta(seconds=10)  # how long a transaction that changes a guard may take
+HEAR_BACK: Final = timedelta(seconds=60)  # how long a transaction that changes a guard may take
 COMPARE_EVERY_S: Final = 60.0  # each shard's guards with the database's, whatever was heard
 SAVE_EVERY_S: Final = 0.25
 SAVED_AT_ONCE: Final = 300

@@ -25,9 +25,9 @@ def test_a_worker_watches_closes_and_gives_up_in_order(
 ) -> None:
     """Tick, trigger, order, fill, done: all of it by the worker; when it ends its shards are free at once."""
     scene = scene_open(client=redis_client)
-    scene.later((utc_now() - scene.clock.now()).total_seconds())
     worker = processes.worker(name="exits", queues=("exits", "orders"))
-    wait_until(lambda: shards_alive() == SHARDS, what="every shard under watch")
+    wait_until(lambda: shards_alive() == SHARDS, timeout_s=60, what="every shard under watch")
+    scene.later((utc_now() - scene.clock.now()).total_seconds())
     position = scene.hold()
     account = f"portfolio:{scene.desk.pk}"
     PaperHolding.objects.create(account=account, instrument_code="BTC", quantity=D("0.1"))
