@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 import redis
 
+from engine.exits import leases
 from engine.exits.leases import shards_ensure
 from tests.integration.exits.scene import Scene, scene_open
+
+
+@pytest.fixture(autouse=True)
+def _leases_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no lease run out because this machine is busy: in these tests it is we who let it."""
+    monkeypatch.setattr(leases, "TTL_S", 600.0)
 
 
 @pytest.fixture
