@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -15,7 +14,13 @@ from core.errors import InputError
 from engine.decisions import DecisionNote, decision_store, world_time
 from engine.models import ExitTrigger
 from engine.publishing import portfolio_changed
-from positions.exit_settings import GuardEdited, exit_defaults_set, guard_edit
+from positions.exit_settings import (
+    GuardEdit,
+    GuardEdited,
+    exit_defaults_set,
+    guard_edit,
+    guard_edit_check,
+)
 from positions.exits import defaults_of
 from positions.models import ExitDefaults, ExitRules, PositionSlice
 
@@ -28,53 +33,49 @@ _NAMES = {
 }
 
 
+def exits_check(*, portfolio: Portfolio, edit: GuardEdit) -> None:
+    """See that an edit would be accepted as things stand; whether a time stop is over shows when it is made.
+
+    :raises NotFound: the portfolio has no such position
+    :raises InputError: see ``exits_change``
+    """
+    _refuse_closing(edit)
+    guard_edit_check(portfolio=portfolio, edit=edit)
+
+
 @transaction.atomic
-def exits_change(
-    *,
-    portfolio: Portfolio,
-    position_id: int,
-    rules: Mapping[str, Any],
-    stop_price: Decimal | None,
-    use_defaults: bool,
-    now: datetime,
-) -> GuardEdited:
+def exits_change(*, portfolio: Portfolio, edit: GuardEdit, now: datetime) -> GuardEdited:
     """Change what guards one position; see ``positions.exit_settings.guard_edit``.
 
-    :raises InputError: a rule is closing the position already, or the edit is refused
+    :raises NotFound: the portfolio has no such position
+    :raises InputError: a rule is closing the position already, or the edit is refused; names the field
     """
-    exits_open(position_id=position_id)
+    _refuse_closing(edit)
     world_at, _ = world_time(world_name=portfolio.world, now=now)
-    edited = guard_edit(
-        portfolio=portfolio,
-        position_id=position_id,
-        rules=rules,
-        stop_price=stop_price,
-        use_defaults=use_defaults,
-        now=now,
-        world_at=world_at,
-    )
+    edited = guard_edit(portfolio=portfolio, edit=edit, now=now, world_at=world_at)
     if edited.changed:
         note = DecisionNote(
             kind="settings",
             underlying=edited.underlying,
             text=f"Exits of {edited.underlying} changed",
             reason=_said(edited),
-            follow_ids=_follow_ids(position_id),
+            follow_ids=_follow_ids(edit.position_id),
         )
         decision_store(portfolio=portfolio, note=note, now=now)
         portfolio_changed(portfolio_id=portfolio.pk)
     return edited
 
 
-def exits_open(*, position_id: int) -> None:
+def _refuse_closing(edit: GuardEdit) -> None:
     """See that no rule is closing all of a position, so that its exits can still be changed.
 
-    :raises InputError: one is
+    A take profit waits for its price, and the stop goes on guarding meanwhile: that can be changed.
     """
     closing = ExitTrigger.objects.filter(
-        position_id=position_id, status__in=ExitTrigger.STANDING, fraction=1
+        position_id=edit.position_id, status__in=ExitTrigger.STANDING, fraction=1
     ).first()
-    if closing is not None:
+    steps_too = edit.use_defaults or "take_profit" in edit.rules
+    if closing is not None and (steps_too or closing.kind != ExitTrigger.Kind.TAKE_PROFIT):
         raise InputError(
             f"Its {closing.get_kind_display().lower()} at {plain(closing.price)} is closing it already.",
             field="position_id",

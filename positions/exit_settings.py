@@ -7,7 +7,7 @@ Written rules are the columns of ``ExitRules``: percent and days as Decimals, 0 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -25,6 +25,21 @@ from positions.locks import exit_defaults_lock, guard_lock, position_by_id_lock
 from positions.models import ExitDefaults, ExitGuard, ExitRules, Position
 
 _PAIRS: Final = (("trail_from_pct", "trail_by_pct"), ("trail_by_pct", "trail_from_pct"))
+
+
+@dataclass(frozen=True, slots=True)
+class GuardEdit:
+    """What a person asks for of one position's exits.
+
+    :param rules: written rules by column; those not given stay as they are
+    :param stop_price: put the stop there
+    :param use_defaults: take the portfolio's defaults instead; nothing else can be given with it
+    """
+
+    position_id: int
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    stop_price: Decimal | None = None
+    use_defaults: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,56 +108,78 @@ def _defaults_check(row: ExitDefaults) -> list[str]:
     return plan_warnings(plan=plan_check(plan_of(row)))
 
 
+def guard_edit_check(*, portfolio: Portfolio, edit: GuardEdit) -> None:
+    """See that an edit would be accepted as things stand, whatever the time; nothing is changed or locked.
+
+    :raises NotFound: the portfolio has no such position
+    :raises InputError: see ``guard_edit``
+    """
+    position, guard = _held(
+        Position.objects.filter(portfolio=portfolio, pk=edit.position_id).first(),
+        ExitGuard.objects.filter(pk=edit.position_id).first(),
+        edit,
+    )
+    _edited(portfolio, position, guard, edit, world_at=guard.opened_world_at)
+
+
 @transaction.atomic
-def guard_edit(
-    *,
-    portfolio: Portfolio,
-    position_id: int,
-    rules: Mapping[str, Any] | None = None,
-    stop_price: Decimal | None = None,
-    use_defaults: bool = False,
-    now: datetime,
-    world_at: datetime,
-) -> GuardEdited:
+def guard_edit(*, portfolio: Portfolio, edit: GuardEdit, now: datetime, world_at: datetime) -> GuardEdited:
     """Change what guards one position. Stops that stand only tighten; the same edit twice is one edit.
 
-    :param rules: written rules by column; those not given stay as they are
-    :param stop_price: put the stop there
-    :param use_defaults: take the portfolio's defaults instead; nothing else can be given with it
     :raises NotFound: the portfolio has no such position
     :raises InputError: nothing guards it, or the edit is refused (see ``state_edit``); names the field
     """
-    position = position_by_id_lock(portfolio_id=portfolio.pk, position_id=position_id)
-    if position is None:
-        raise NotFound(f"This portfolio has no position {position_id}.", field="position_id")
-    guard = guard_lock(position_id=position.pk)
-    if guard is None or guard.ended_at is not None:
-        raise InputError(
-            f"Nothing of {position.underlying} is held, so nothing guards it.", field="position_id"
-        )
-    wanted = defaults_of(portfolio_id=portfolio.pk)
-    if not use_defaults:
-        wanted = _written(ExitDefaults(**rules_values(guard)), rules or {})
-    if _stands(guard, wanted, stop_price, own=not use_defaults):
-        return GuardEdited(guard=guard, underlying=position.underlying, changed=False)
-    edited = state_edit(
-        state=state_of(guard),
-        plan=plan_of(wanted),
-        steps_done=_steps_done(guard, wanted.take_profit),
-        stop_price=stop_price,
-        moment=Moment(price=_mark(portfolio, position), world_at=world_at),
+    position, guard = _held(
+        position_by_id_lock(portfolio_id=portfolio.pk, position_id=edit.position_id),
+        guard_lock(position_id=edit.position_id),
+        edit,
     )
+    wanted, edited = _edited(portfolio, position, guard, edit, world_at)
+    if edited is None:
+        return GuardEdited(guard=guard, underlying=position.underlying, changed=False)
     notes = list(edited.notes)
     stop = edited.state.stop_price
-    if use_defaults and stop is not None and stop != planned_stop(edited.state):
+    if edit.use_defaults and stop is not None and stop != planned_stop(edited.state):
         notes.insert(0, stop_stays(stop))
-    _keep(guard, wanted, edited, own=not use_defaults, now=now)
+    _keep(guard, wanted, edited, own=not edit.use_defaults, now=now)
     return GuardEdited(
         guard=guard,
         underlying=position.underlying,
         changed=True,
         notes=tuple(dict.fromkeys(notes)),
         warnings=edited.warnings,
+    )
+
+
+def _held(position: Position | None, guard: ExitGuard | None, edit: GuardEdit) -> tuple[Position, ExitGuard]:
+    """Return a portfolio's position and what guards it.
+
+    :raises NotFound: it has none; InputError: nothing is held, so nothing guards it
+    """
+    if position is None:
+        raise NotFound(f"This portfolio has no position {edit.position_id}.", field="position_id")
+    if guard is None or guard.ended_at is not None:
+        raise InputError(
+            f"Nothing of {position.underlying} is held, so nothing guards it.", field="position_id"
+        )
+    return position, guard
+
+
+def _edited(
+    portfolio: Portfolio, position: Position, guard: ExitGuard, edit: GuardEdit, world_at: datetime
+) -> tuple[ExitRules, Edited | None]:
+    """Return the rules that are wanted and what they make of the levels; None where all stands so already."""
+    wanted = defaults_of(portfolio_id=portfolio.pk)
+    if not edit.use_defaults:
+        wanted = _written(ExitDefaults(**rules_values(guard)), edit.rules)
+    if _stands(guard, wanted, edit.stop_price, own=not edit.use_defaults):
+        return wanted, None
+    return wanted, state_edit(
+        state=state_of(guard),
+        plan=plan_of(wanted),
+        steps_done=_steps_done(guard, wanted.take_profit),
+        stop_price=edit.stop_price,
+        moment=Moment(price=_mark(portfolio, position), world_at=world_at),
     )
 
 

@@ -12,12 +12,12 @@ from accounts.models import Portfolio
 from core.decimals import ZERO, plain
 from core.errors import InputError, NotFound
 from engine.domain.command_data import decimal_read, fields_known, flag_read, id_read, shown
-from engine.exit_settings import exit_defaults_change, exits_change, exits_open, rules_said, stops_said
+from engine.exit_settings import exit_defaults_change, exits_change, exits_check, rules_said, stops_said
 from engine.handlers.base import CommandAnswer, CommandHandler
 from engine.models import Command
 from engine.view_exits import exits_record, rules_record
 from positions.domain.exit_checks import STEPS_MAX
-from positions.exit_settings import GuardEdited, exit_defaults_check, rules_of
+from positions.exit_settings import GuardEdit, GuardEdited, exit_defaults_check, rules_of
 from positions.exits import RULE_FIELDS, defaults_of
 from positions.models import Position
 
@@ -27,7 +27,7 @@ _STEP: Final = frozenset({"gain_pct", "price", "fraction_pct"})
 
 
 # ---------------------------------------------------------------- one position
-def exits_check(data: Mapping[str, Any]) -> dict[str, Any]:
+def exits_data(data: Mapping[str, Any]) -> dict[str, Any]:
     """Take the position's number, and a stop price, rules, or the wish for the portfolio's defaults."""
     fields_known(data, "position_id", "stop_price", "use_defaults", *RULE_FIELDS)
     clean: dict[str, Any] = {"position_id": id_read(data, "position_id"), **_rules_check(data)}
@@ -45,35 +45,36 @@ def exits_check(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def exits_refer(portfolio: Portfolio, data: Mapping[str, Any]) -> None:
-    """Refuse a position that is not this portfolio's, is closed, or is being closed by a rule."""
+    """Refuse at once a position that is not this portfolio's or is closed, and what would be refused now."""
     position = Position.objects.filter(portfolio=portfolio, pk=data["position_id"]).first()
     if position is None:
         raise NotFound(f"This portfolio has no position {data['position_id']}.", field="position_id")
     if position.status == Position.Status.CLOSED:
         raise InputError(f"The position in {position.underlying} is closed already.", field="position_id")
-    exits_open(position_id=position.pk)
+    exits_check(portfolio=portfolio, edit=_edit(data))
 
 
 def exits_run(portfolio: Portfolio, command: Command, now: datetime) -> CommandAnswer:
     """Change them; what stands only tightens, and the answer says where that left something as it was."""
-    data = command.data
-    edited = exits_change(
-        portfolio=portfolio,
-        position_id=data["position_id"],
-        rules=rules_of(data),
-        stop_price=Decimal(data["stop_price"]) if "stop_price" in data else None,
-        use_defaults=data.get("use_defaults", False),
-        now=now,
-    )
+    edited = exits_change(portfolio=portfolio, edit=_edit(command.data), now=now)
     return CommandAnswer(
         done=True,
         text=_told(edited),
         result={
-            "position_id": data["position_id"],
+            "position_id": command.data["position_id"],
             "exits": exits_record(guard=edited.guard, trigger=None),
             "notes": list(edited.notes),
             "warnings": list(edited.warnings),
         },
+    )
+
+
+def _edit(data: Mapping[str, Any]) -> GuardEdit:
+    return GuardEdit(
+        position_id=data["position_id"],
+        rules=rules_of(data),
+        stop_price=Decimal(data["stop_price"]) if "stop_price" in data else None,
+        use_defaults=data.get("use_defaults", False),
     )
 
 
@@ -169,7 +170,7 @@ def _step_read(row: object) -> dict[str, str]:
 
 HANDLERS: Final = {
     Command.Kind.EXITS.value: CommandHandler(
-        action="position.exits", check=exits_check, refer=exits_refer, run=exits_run
+        action="position.exits", check=exits_data, refer=exits_refer, run=exits_run
     ),
     Command.Kind.EXIT_DEFAULTS.value: CommandHandler(
         action="portfolio.exit_defaults",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -91,8 +92,11 @@ def test_exits_are_changed_by_patch(api: Client, full: Portfolio, position: Posi
     assert api.get(url).json()["exits"]["stop"] == "100000.5"
     later = run(patch_json(api, url, {"use_defaults": True}))
     assert later.result["notes"] == ["The stop stays at 100000.5, since a stop only tightens."]
-    loose = run(patch_json(api, url, {"stop_price": "99000"}))
-    assert (loose.status, ExitGuard.objects.get().stop_price) == ("refused", 100_000.5)
+    loose = problem(patch_json(api, url, {"stop_price": "99000"}))
+    assert loose["errors"] == {
+        "stop_price": ["A stop only tightens: the stop stands at 100000.5, and 99000 is further away."]
+    }
+    assert ExitGuard.objects.get().stop_price == Decimal("100000.5")
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,10 @@ def test_exits_are_changed_by_patch(api: Client, full: Portfolio, position: Posi
         ({"stop_los_pct": "5"}, "stop_los_pct"),
         ({"position_id": 1, "stop_price": "100000"}, "position_id"),
         ({"take_profit": [{"gain_pct": "10", "fraction_pct": "101.00001"}]}, "take_profit"),
+        ({"take_profit": [{"price": "107000", "fraction_pct": "50"}]}, "take_profit"),
+        ({"stop_price": "107000"}, "stop_price"),
+        ({"stop_loss_pct": "100"}, "stop_loss_pct"),
+        ({"trail_by_pct": "0", "trail_from_pct": "5"}, "trail_by_pct"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -69,8 +69,8 @@ def test_what_is_refused_ends_with_its_status(clocked: Floor) -> None:
     before = ExitGuard.objects.filter(pk=guard.pk).values().get()
     assert guard.stop_price is not None
     loose = plain(guard.stop_price * (90 if guard.sign > 0 else 110) / 100)
-    told, failed = failing("position_exits", "set", str(guard.pk), "--stop", loose)
-    assert (failed.returncode, "A stop only tightens" in told) == (1, True)
+    _, failed = failing("position_exits", "set", str(guard.pk), "--stop", loose)
+    assert (failed.returncode, "stop_price: A stop only tightens" in str(failed)) == (1, True)
     for arguments, status, words in (
         (("set", str(guard.pk)), 1, "Name a stop price"),
         (("set", str(guard.pk), "--stop-loss", "100"), 1, "below 100 %"),

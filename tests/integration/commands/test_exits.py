@@ -89,15 +89,27 @@ def test_a_worker_that_died_after_changing_them_changes_them_once(floor: Floor) 
 
 
 def test_a_looser_stop_is_refused_and_the_one_that_stands_is_named(floor: Floor) -> None:
-    """EXT-2: the ratchet, in words; nothing changes."""
-    before = ExitGuard.objects.filter(pk=floor.position().pk).values().get()
-    loose = before["stop_price"] * (1 - before["sign"] * D("0.01"))
-    command = floor.carry_out(floor.ask("exits", position_id=floor.position().pk, stop_price=f"{loose:.6f}"))
-    assert command.status == "refused"
-    stands = plain(before["stop_price"])
-    assert command.answer.startswith(f"A stop only tightens: the stop stands at {stands}, and")
-    assert ExitGuard.objects.filter(pk=floor.position().pk).values().get() == before
-    assert AuditEntry.objects.filter(action="position.exits", outcome="refused").count() == 1
+    """EXT-2: the ratchet, in words, at the door and by the worker; nothing changes."""
+    position_id = floor.position().pk
+    stop = guard_of(floor).stop_price
+    assert stop is not None
+    loose = plain((stop * (1 - guard_of(floor).sign * D("0.01"))).quantize(D("0.01")))
+    with pytest.raises(InputError) as refused:
+        floor.ask("exits", position_id=position_id, stop_price=loose)
+    assert refused.value.field == "stop_price"
+    assert refused.value.message == (
+        f"A stop only tightens: the stop stands at {plain(stop)}, and {loose} is further away."
+    )
+    late = floor.ask("exits", position_id=position_id, stop_price=str(nearer(floor)))
+    nearest = nearer(floor) + guard_of(floor).sign * D("0.01")
+    assert (
+        floor.carry_out(floor.ask("exits", position_id=position_id, stop_price=str(nearest))).status == "done"
+    )
+    before = ExitGuard.objects.filter(pk=position_id).values().get()
+    assert floor.carry_out(late).status == "refused"
+    assert late.answer.startswith(f"A stop only tightens: the stop stands at {plain(nearest)}, and")
+    assert ExitGuard.objects.filter(pk=position_id).values().get() == before
+    assert AuditEntry.objects.filter(action="position.exits", outcome="refused").count() == 2
 
 
 def test_a_wider_percentage_is_kept_and_the_answer_says_what_stays(floor: Floor) -> None:
@@ -175,6 +187,11 @@ def test_exits_of_what_is_closed_or_being_closed_stand(floor: Floor) -> None:
     ask = {"position_id": position.pk, "time_stop_days": "20"}
     part = trigger_make(floor, kind="take_profit", fraction=D("0.5"))
     assert floor.carry_out(floor.ask("exits", **ask)).status == "done"
+    ExitTrigger.objects.filter(pk=part.pk).update(fraction=1)
+    assert floor.carry_out(floor.ask("exits", **ask, trail_by_pct="4")).status == "done"
+    for steps in ({"take_profit": []}, {"use_defaults": True}):
+        with pytest.raises(InputError, match="Its take profit at 98 is closing it already"):
+            floor.ask("exits", position_id=position.pk, **steps)
     ExitTrigger.objects.filter(pk=part.pk).update(status="done")
     command = floor.ask("exits", **{**ask, "time_stop_days": "21"})
     trigger_make(floor)

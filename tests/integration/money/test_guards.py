@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from core.errors import InputError, NotFound
 from markets.models import Mark
 from positions.booking import FillBooked, fill_book
-from positions.exit_settings import GuardEdited, exit_defaults_set, guard_edit
+from positions.exit_settings import GuardEdit, GuardEdited, exit_defaults_set, guard_edit
 from positions.exits import defaults_of
 from positions.models import ExitDefaults, ExitGuard, Position
 from positions.transfers import slices_hand_over, transfers_book
@@ -256,10 +256,9 @@ def edit(desk: Desk, **what: Any) -> GuardEdited:
     position_id = what.pop("position_id", None) or guard().pk
     return guard_edit(
         portfolio=desk.portfolio,
-        position_id=position_id,
         now=desk.now,
         world_at=what.pop("world_at", desk.now),
-        **what,
+        edit=GuardEdit(position_id=position_id, **what),
     )
 
 
