@@ -35,7 +35,7 @@ PHONE: dict[str, Any] = {
 LOOK = """() => {
   const found = [], wide = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > wide) found.push(`scrolls sideways: ${document.documentElement.scrollWidth} > ${wide}`);
-  const skipped = "dialog:not([open]), .vh, .sprite, .chart, [popover], .as-cards thead";
+  const skipped = "dialog:not([open]), .vh, .sprite, .chart, .candles, [popover], .as-cards thead";
   for (const node of document.querySelectorAll("body *")) {
     if (node.closest(skipped) || node.matches(".stack-v") || !(node instanceof HTMLElement) || !node.checkVisibility()) continue;
     const style = getComputedStyle(node), label = `${node.tagName.toLowerCase()}.${node.className} "${node.textContent.trim().slice(0, 40)}"`;
@@ -55,6 +55,7 @@ def pages_of(page: Page, base: str) -> dict[str, str]:
     preview = f"{portfolio}/traders/add/"
     return {
         "portfolio": f"{portfolio}/",
+        "position": _first_position(page, f"{portfolio}/"),
         "traders": f"{portfolio}/traders/",
         "trader-add": preview,
         "trader-preview": f"{preview}?kind=replay&key=qwen3-max",
@@ -77,6 +78,13 @@ def _newest_order(page: Page, address: str) -> str:
     """Address of the newest order of a list; the list itself when it is empty."""
     page.goto(address)
     link = page.locator("[id^=order-link-]").first
+    return f"{page.url.split('/portfolios/')[0]}{link.get_attribute('href')}" if link.count() else address
+
+
+def _first_position(page: Page, address: str) -> str:
+    """Address of the largest open position; the portfolio itself when nothing is open."""
+    page.goto(address)
+    link = page.locator("#positions [data-slot=code][href]").first
     return f"{page.url.split('/portfolios/')[0]}{link.get_attribute('href')}" if link.count() else address
 
 

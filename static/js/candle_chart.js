@@ -11,7 +11,7 @@ const STYLES = {
   first: { colour: "text-3", style: LineStyle.SparseDotted }, target: { colour: "up", style: LineStyle.Solid }, peak: { colour: "text-3", style: LineStyle.Dotted },
   activation: { colour: "text-3", style: LineStyle.LargeDashed },
 };
-const FAR = 0.1; // a level further from the price than this would make everything else small
+const FAR = 0.1; // a level further from the price than this would make everything else small; the stop that counts is shown all the same
 
 /** Bring fetched candles and known ones together: the fetched ones count, times rise strictly. */
 export function mergeCandles(known, fetched) {
@@ -134,7 +134,8 @@ export class CandleChart {
   // Levels are part of what is to be seen, so the scale makes room for those that are near.
   #scale(info) {
     const last = this.#candles.at(-1)?.close;
-    const prices = this.#levels.map(({ price }) => price).filter((price) => Math.abs(price / last - 1) <= FAR);
+    const stop = this.#levels.some(({ key }) => key === "trail") ? "trail" : "stop";
+    const prices = this.#levels.filter(({ key, price }) => key === stop || Math.abs(price / last - 1) <= FAR).map(({ price }) => price);
     if (!info?.priceRange || !prices.length) return info;
     const { minValue, maxValue } = info.priceRange;
     return { ...info, priceRange: { minValue: Math.min(minValue, ...prices), maxValue: Math.max(maxValue, ...prices) } };
