@@ -11,7 +11,8 @@ const STYLES = {
   first: { colour: "text-3", style: LineStyle.SparseDotted }, target: { colour: "up", style: LineStyle.Solid }, peak: { colour: "text-3", style: LineStyle.Dotted },
   activation: { colour: "text-3", style: LineStyle.LargeDashed },
 };
-const FAR = 0.1; // a level further from the price than this would make everything else small; the stop that counts is shown all the same
+// A level further from the price than this would make everything else small; the stop that counts is shown all the same.
+const FAR = 0.1;
 
 /** Bring fetched candles and known ones together: the fetched ones count, times rise strictly. */
 export function mergeCandles(known, fetched) {
