@@ -118,8 +118,10 @@ def guard_follow(
     elif abs(quantity) > abs(before):
         entry = entry_of(position=position, price=price)
         state = state_enlarge(state=state_of(guard), entry_price=entry, price=price)
+        # A best price of before was no gain on what is held now, and starts no trailing stop of it.
+        since = now if state.trail_price is None else guard.since
         guard_changed(
-            guard, now=now, levels_from=now, entry_price=entry, peak_price=state.peak_price,
+            guard, now=now, since=since, levels_from=now, entry_price=entry, peak_price=state.peak_price,
             stop_price=state.stop_price,
         )  # fmt: skip
 

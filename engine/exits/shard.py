@@ -182,7 +182,7 @@ class ShardWatch:
             self.lease.shard,
             self.place,
         )
-        self.place = self.saved_place = START
+        self._look_back_end(rows)
         keys = {row.key for row in rows}
         # What the tape still tells of is as new there as its mark, and read next.
         told = tape_newest(client=self._client, shards=self._shards, keys=keys)
@@ -191,21 +191,38 @@ class ShardWatch:
             for mark in Mark.objects.filter(instrument_id__in={code for _, _, code in keys - told.keys()})
             if (key := (mark.world_id, mark.run, mark.instrument_id)) not in told
         }
-        hits: list[Hit] = []
+        hits = self._late_look(rows)
         for row in rows:
-            row.place = row.trail_place = ""
             mark = marks.get(row.key)
             if mark is not None:
                 quoted_us, received_us = us_of(mark.quoted_at), us_of(mark.received_at)
                 tick = Tick(*row.key, mark.price, quoted_us, received_us)
+                looked = row.place, row.trail_place
+                row.place = row.trail_place = ""
                 hits += prices_look(row=row, ticks=[(MARK_PLACE, tick)])
+                row.place, row.trail_place = looked
         return hits
+
+    def _look_back_end(self, rows: Iterable[Watched]) -> None:
+        """Go on from the end of a tape that ends before what was read of it, else from its beginning.
+
+        What is left of a tape that ends too early was looked at before: held again against stops that later
+        prices have raised, it would sell too early. On one that begins too late everything is new.
+        """
+        end = tape_end(client=self._client, shard=self.lease.shard)
+        if place_number(end) >= place_number(self.place):
+            self.place = self.saved_place = START
+            return
+        self.place = self.saved_place = end
+        for row in rows:
+            row.trail_place = "" if end == START else end
+            row.place = row.trail_place if row.place else ""
 
 
 def _keep_tighter(row: Watched, known: Watched) -> None:
     """Let a stop that was raised in memory stand, though the change in the database came before it did."""
     trail = known.state.trail_price
-    if trail is None or row.state.plan.trail_by is None:
+    if trail is None:
         return
     sign = row.state.sign
     best = (max if sign > 0 else min)(row.state.peak_price, known.state.peak_price)

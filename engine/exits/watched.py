@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 
 from core.decimals import ONE
@@ -71,12 +72,17 @@ class Hit:
         return self.found.fraction == ONE and self.found.kind is not ExitKind.TAKE_PROFIT
 
 
+def is_price(price: Decimal) -> bool:
+    """Tell whether a number can be a price: what is not above zero is none, and closes nothing."""
+    return price.is_finite() and price > 0
+
+
 def price_look(*, row: Watched, state: ExitState, tick: Tick, place: str) -> tuple[ExitState, Hit | None]:
     """Look at one price of a position: return its state afterwards, and what closes it or a part of it.
 
     :param state: of ``row`` as it is now, which may be further than ``row.state``
     """
-    if tick.received_us <= row.since_us:
+    if tick.received_us <= row.since_us or not is_price(tick.price):
         return state, None
     if not row.may_hit(tick, place_number(place)):
         return state_move(state=state, price=tick.price), None
