@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -57,14 +57,21 @@ class ShardWatch:
         self._entries: deque[tuple[int, TapeEntry]] = deque()
         self._remembers_from = 0
 
-    def load(self) -> list[Hit]:
-        """Read the guards, and hold them against what only they have missed; return what that closes."""
+    def load(self, *, keep: Callable[[], None]) -> list[Hit]:
+        """Read the guards, and hold them against what only they have missed; return what that closes.
+
+        :param keep: called again and again meanwhile: ten thousand guards take longer than a lease lasts
+        """
         self.codes = shard_codes(shard=self.lease.shard, shards=self._shards)
-        rows = list(guards_of(codes=self.codes))
-        hits = self._lost_make_good(rows) if self._tape_lost() else self._late_look(rows)
+        rows: list[Watched] = []
+        for row in guards_of(codes=self.codes):
+            keep()
+            rows.append(row)
+        hits = self._lost_make_good(rows, keep) if self._tape_lost() else self._late_look(rows, keep)
         self._remembers_from = place_number(self.place)
         ended = {hit.row.position_id for hit in hits if hit.ends}
         for row in rows:
+            keep()
             if row.position_id not in ended:
                 self.book.put(row, dirty=not row.place)
         return hits
@@ -82,15 +89,17 @@ class ShardWatch:
             self._remembers_from = self._entries.popleft()[0]
         return hits
 
-    def hear(self, *, rows: Iterable[Watched], gone: Collection[int]) -> list[Hit]:
+    def hear(self, *, rows: Iterable[Watched], gone: Collection[int], keep: Callable[[], None]) -> list[Hit]:
         """Go on with guards as the database has them now; return what prices since their change close.
 
         :param gone: positions of which there is nothing to watch any more
+        :param keep: called again and again meanwhile, so that no lease runs out over it
         """
         for position_id in gone:
             self.book.drop(position_id)
         hits: list[Hit] = []
         for row in rows:
+            keep()
             known = self.book.row(row.position_id)
             found = prices_look(row=row, ticks=self._ticks_since(row))
             hits += found
@@ -136,7 +145,7 @@ class ShardWatch:
                 if tick.key == row.key:
                     yield entry.entry_id, tick
 
-    def _late_look(self, rows: Collection[Watched]) -> list[Hit]:
+    def _late_look(self, rows: Collection[Watched], keep: Callable[[], None]) -> list[Hit]:
         """Hold the guards that nobody has heard of yet against the prices up to the shard's place."""
         late: dict[TickKey, list[tuple[int, Watched]]] = {}
         until = place_number(self.place)
@@ -154,6 +163,7 @@ class ShardWatch:
         for entry in tape_since(client=self._client, shard=self.lease.shard, after=first, until=self.place):
             number = place_number(entry.entry_id)
             for tick in entry.ticks:
+                keep()
                 for start_number, row in late.get(tick.key, ()):
                     if number <= start_number or row.position_id in ended:
                         continue
@@ -172,7 +182,7 @@ class ShardWatch:
         number = place_number(self.place)
         return place_number(first) > number or self.tape_shorter()
 
-    def _lost_make_good(self, rows: Collection[Watched]) -> list[Hit]:
+    def _lost_make_good(self, rows: Collection[Watched], keep: Callable[[], None]) -> list[Hit]:
         """Look at the newest marks, since prices are missing, and go on from what there is of the tape.
 
         No level loosens: peaks and stops stay as they were stored.
@@ -191,7 +201,7 @@ class ShardWatch:
             for mark in Mark.objects.filter(instrument_id__in={code for _, _, code in keys - told.keys()})
             if (key := (mark.world_id, mark.run, mark.instrument_id)) not in told
         }
-        hits = self._late_look(rows)
+        hits = self._late_look(rows, keep)
         for row in rows:
             mark = marks.get(row.key)
             if mark is not None:

@@ -179,6 +179,11 @@ class ExitWatch:
         if lost := set(self._held) - kept:
             raise LeaseLost(f"{self.name} lost the shards {sorted(lost)}")
 
+    def _renew_when_due(self) -> None:
+        """Renew in the middle of long work, so that no lease runs out over it."""
+        if self._clock.monotonic_s() - self._renewed_s > RENEW_S:
+            self._renew()
+
     def _give_up(self, shards: Iterable[int]) -> None:
         self._save_all()
         for number in shards:
@@ -195,7 +200,7 @@ class ExitWatch:
             return False
         shard = ShardWatch(lease=lease, client=self._client, shards=self._shards)
         self._held[lease.shard] = shard
-        hits = shard.load()
+        hits = shard.load(keep=self._renew_when_due)
         self._reader.follow(shard=lease.shard, after=shard.place)
         self._compared_s[lease.shard] = self._clock.monotonic_s()
         self._hits_store(hits)
@@ -228,11 +233,12 @@ class ExitWatch:
             return
         by_shard: dict[int, list[Watched]] = {}
         for row in guards_get(position_ids=wanted):
+            self._renew_when_due()
             by_shard.setdefault(shard_of(code=row.key[2], shards=self._shards), []).append(row)
         found = {row.position_id for rows in by_shard.values() for row in rows}
         hits: list[Hit] = []
         for number, shard in self._held.items():
-            hits += shard.hear(rows=by_shard.get(number, ()), gone=wanted - found)
+            hits += shard.hear(rows=by_shard.get(number, ()), gone=wanted - found, keep=self._renew_when_due)
         self._hits_store(hits)
 
     # ---------------------------------------------------------------- prices
@@ -280,6 +286,7 @@ class ExitWatch:
     def _hits_store(self, hits: list[Hit]) -> None:
         """Store what was hit, behind the fence; have the orders sent, and look anew at what changed."""
         for begin in range(0, len(hits), STORED_AT_ONCE):
+            self._renew_when_due()
             part = hits[begin : begin + STORED_AT_ONCE]
             shards = {shard_of(code=hit.row.key[2], shards=self._shards) for hit in part}
             epochs = self._epochs(shards)

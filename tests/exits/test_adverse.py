@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from decimal import Decimal as D
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 import redis
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 
 from core.clock import utc_now
-from engine.exits.leases import LeaseLost
+from engine.exits import guards
+from engine.exits.leases import TTL_S, LeaseLost
+from engine.exits.watched import Watched
 from engine.models import ExitShard, ExitTrigger
 from markets.tape import PREFIX, shard_of, tape_end
 from positions.exits import guard_follow
@@ -226,6 +230,28 @@ def test_who_lost_its_lease_stores_nothing(stand: Stand) -> None:
     second._renewed_s = float("-inf")
     turn(second)
     assert stand.told(held) == [("stop_loss", D(91), D(92))]
+
+
+def test_more_guards_than_can_be_read_within_a_lease(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EXT-3: reading takes ten times as long as a lease lasts: it is renewed meanwhile, all are watched."""
+    held = [stand.opened(rules=STOPS) for _ in range(20)]
+    watch = stand.watch()
+    plain = guards.guards_of
+
+    def slowly(*, codes: Collection[str]) -> Iterator[Watched]:
+        for row in plain(codes=codes):
+            ExitShard.objects.filter(holder="one").update(lease_until=Now() + timedelta(seconds=TTL_S / 2))
+            watch._renewed_s = float("-inf")
+            yield row
+            alive = ExitShard.objects.filter(lease_until__gt=Now() + timedelta(seconds=TTL_S * 0.75))
+            assert alive.exists(), "no lease was renewed after a guard"
+
+    monkeypatch.setattr("engine.exits.shard.guards_of", slowly)
+    turn(watch)
+    assert watch.positions == 20
+    stand.ticks("91")
+    turn(watch)
+    assert {tuple(stand.told(one)) for one in held} == {(("stop_loss", D(91), D(92)),)}
 
 
 def test_another_run_of_the_world_hits_nothing(stand: Stand) -> None:
