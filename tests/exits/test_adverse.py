@@ -17,7 +17,7 @@ from core.clock import utc_now
 from engine.exits import guards
 from engine.exits.leases import TTL_S, LeaseLost
 from engine.exits.watched import Watched
-from engine.models import ExitShard, ExitTrigger
+from engine.models import ExitShard, ExitTrigger, ExitWatcher
 from markets.tape import PREFIX, shard_of, tape_end
 from positions.exits import guard_follow
 from positions.models import ExitGuard, Position
@@ -219,7 +219,9 @@ def test_who_lost_its_lease_stores_nothing(stand: Stand) -> None:
     held = stand.opened(rules=STOPS)
     first, second = stand.watch(), stand.watch("two")
     turn(first)
-    ExitShard.objects.update(lease_until=utc_now() - timedelta(seconds=5))
+    long_ago = utc_now() - timedelta(seconds=5)
+    ExitShard.objects.update(lease_until=long_ago)
+    ExitWatcher.objects.update(seen_at=long_ago)
     first._renewed_s = float("inf")
     turn(second)
     stand.ticks("91")
@@ -252,6 +254,23 @@ def test_more_guards_than_can_be_read_within_a_lease(stand: Stand, monkeypatch: 
     stand.ticks("91")
     turn(watch)
     assert {tuple(stand.told(one)) for one in held} == {(("stop_loss", D(91), D(92)),)}
+
+
+def test_a_lease_that_ran_out_and_that_nobody_took_is_gone_on_with(stand: Stand) -> None:
+    """EXT-3: slow on a busy machine, and still the only one: it goes on where it is and sells once."""
+    held = stand.opened(rules=STOPS)
+    watch = stand.watch()
+    turn(watch)
+    epochs = dict(ExitShard.objects.values_list("number", "epoch"))
+    ExitShard.objects.update(lease_until=utc_now() - timedelta(seconds=5))
+    stand.ticks("91")
+    watch._renewed_s = float("inf")
+    watch.turn(block_ms=1)
+    watch._renewed_s = float("-inf")
+    watch.turn(block_ms=1)
+    assert stand.told(held) == [("stop_loss", D(91), D(92))]
+    assert dict(ExitShard.objects.values_list("number", "epoch")) == epochs
+    assert not ExitShard.objects.filter(lease_until__lt=Now()).exists()
 
 
 def test_another_run_of_the_world_hits_nothing(stand: Stand) -> None:
