@@ -58,8 +58,7 @@ def strategies_advance(*, now: datetime) -> list[int]:
         if trader.world not in clocks:
             continue
         try:
-            before = _state_of(trader, clocks[trader.world], now)
-            after = book_advance(trader=trader, clock=clocks[trader.world], now=now)
+            before, after = _advance(trader, clocks[trader.world], now)
         except EnsembleError as error:
             log.warning("strategy_not_advanced", trader=trader.key, error=str(error))
         except Exception:  # a strategy may be anybody's code
@@ -78,14 +77,7 @@ def book_advance(*, trader: Trader, clock: WorldTime, now: datetime) -> BookStat
 
     :raises InputError: its strategy or set of pairs is no longer there
     """
-    pair_set = pair_set_get(key=trader.key)
-    state = _state_of(trader, clock, now)
-    book, notes = _decide(pair_set, state, clock=clock, now=now)
-    if book == state.book and state.version is not None:
-        return state
-    if not _store(trader, state, book=book, notes=notes, now=now):
-        return _state_of(trader, clock, now)
-    return BookState(book, state.run, state.started_at, (state.version or 0) + 1)
+    return _advance(trader, clock, now)[1]
 
 
 def book_preview(*, pair_set: PairSet, clock: WorldTime, now: datetime) -> BookState:
@@ -97,6 +89,18 @@ def book_preview(*, pair_set: PairSet, clock: WorldTime, now: datetime) -> BookS
     state = _fresh(trader, clock, now)
     book, _ = _decide(pair_set, state, clock=clock, now=now)
     return BookState(book, state.run, state.started_at, None)
+
+
+def _advance(trader: Trader, clock: WorldTime, now: datetime) -> tuple[BookState, BookState]:
+    """Advance a book; return it as it was read and as it is now."""
+    pair_set = pair_set_get(key=trader.key)
+    state = _state_of(trader, clock, now)
+    book, notes = _decide(pair_set, state, clock=clock, now=now)
+    if book == state.book and state.version is not None:
+        return state, state
+    if not _store(trader, state, book=book, notes=notes, now=now):
+        return state, _state_of(trader, clock, now)
+    return state, BookState(book, state.run, state.started_at, (state.version or 0) + 1)
 
 
 def _state_of(trader: Trader, clock: WorldTime, now: datetime) -> BookState:

@@ -39,26 +39,28 @@ class StrategySource:
     networked = False
 
     def __init__(self) -> None:
-        self._found: dict[str, TraderRead | ReadFailure] = {}
+        self._found: dict[tuple[str, str], TraderRead | ReadFailure] = {}  # by world and key
 
     def prepare(self, keys: Sequence[str], *, clock: WorldTime, now: datetime) -> None:
-        """Bring the books up to date and keep them for the read that follows; each fails by itself."""
+        """Bring the books up to date and keep them for the reads that follow; each fails by itself."""
         rows = Trader.objects.filter(kind=TraderKind.STRATEGY, key__in=keys, world=clock.world, owner=None)
         known = {trader.key: trader for trader in rows}
-        self._found = {key: self._look(key, known.get(key), clock=clock, now=now) for key in keys}
+        self._found |= {
+            (clock.world, key): self._look(key, known.get(key), clock=clock, now=now) for key in keys
+        }
 
     async def read(
         self, keys: Sequence[str], *, clock: WorldTime, now: datetime, max_wait_s: float
     ) -> list[ReadResult]:
         """Return equity and holdings of each book that was prepared."""
-        return [_result(key, self._found[key], now) for key in keys]
+        return [_result(key, self._found[clock.world, key], now) for key in keys]
 
     async def history(self, key: str, *, clock: WorldTime, now: datetime) -> SourceHistory:
         """Return what the book has won or lost since it began.
 
         :raises RetryLater: there is no book
         """
-        found = self._found[key]
+        found = self._found[clock.world, key]
         if isinstance(found, ReadFailure):
             raise RetryLater(found.reason)
         began = "Since it was first followed" if clock.world_end_at is None else "Since the start of the run"

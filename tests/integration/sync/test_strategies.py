@@ -22,12 +22,12 @@ from markets.services import instruments_ensure, world_run_start
 from tests.integration.sync.conftest import StillClock
 from traders import strategy_books
 from traders.models import StrategyBook, StrategyLeg, StrategySignal, Trader, TraderSnapshot
-from traders.selectors import trader_read_latest
+from traders.selectors import signals_latest, trader_read_latest
 from traders.services import trader_find_or_create, trader_preview
 from traders.strategies import base
 from traders.strategies.catalog import strategy_get
 from traders.strategies.pairs import PairSet, pair_set_get
-from traders.strategy_books import BookState, book_advance, signals_latest
+from traders.strategy_books import BookState, book_advance
 from traders.sync import sync_due, sync_prune
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -251,6 +251,22 @@ def test_interpolated_prices_give_no_signal(
     later = now + timedelta(minutes=10)
     assert sync_due(now=later, clock=still).synced_ids == [trader.pk]
     assert TraderSnapshot.objects.get().equity == D(10000)
+
+
+def test_strategies_of_two_worlds_are_read_side_by_side(
+    trader: Trader, now: datetime, settings: Any, tmp_path: Path, still: StillClock
+) -> None:
+    """SYN-1: one sync reads both, each at its own world's time; what was fetched for one stays."""
+    coinbase = f"coinbase_2018: {{world: '{COINBASE_2018}', pairs: {{BTC: , ETH: }}}}"
+    arena = "arena: {world: 'replay:alpha_arena', pairs: {BTC: }}"
+    file_write(tmp_path / "both.yaml", settings, f"rsi_macd_vwap: {{{coinbase}, {arena}}}")
+    other = trader_find_or_create(kind="strategy", key="rsi_macd_vwap:arena", now=now)
+    noon = wall_of(NOON, now)
+    assert sorted(sync_due(now=noon, clock=still).synced_ids) == [trader.pk, other.pk]
+    snapshots = {snapshot.trader_id: snapshot for snapshot in TraderSnapshot.objects.all()}
+    assert snapshots[trader.pk].world_at == NOON
+    assert snapshots[other.pk].world_at.year == 2025
+    assert snapshots[trader.pk].equity != snapshots[other.pk].equity == D(10000)
 
 
 def test_who_trades_is_read_at_once(trader: Trader, now: datetime, still: StillClock) -> None:

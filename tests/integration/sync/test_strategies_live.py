@@ -152,4 +152,4 @@ def test_between_two_candles_nothing_is_read(trader: Trader) -> None:
     with CaptureQueriesContext(connection) as queries:
         strategies_run(now=NOON + CANDLE_SPAN - timedelta(microseconds=1))
     assert not [query for query in queries if "markets_candle" in query["sql"]]
-    assert len(queries) <= 9
+    assert len(queries) <= 7
