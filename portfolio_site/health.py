@@ -11,6 +11,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from engine.exits.leases import shards_unwatched
 from markets.feed_state import feed_state_read
 from portfolio_site.celery import HEARTBEAT_KEY
 from portfolio_site.probe import redis_probe
@@ -40,6 +41,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "parts": {name: problem or "ok" for name, problem in parts.items()},
         "workers": [] if parts["redis"] else workers_alive(),
         "feed": None if parts["redis"] else _feed_told(),
+        "exits": None if parts["database"] or parts["migrations"] else {"unwatched": shards_unwatched()},
     }
     return JsonResponse(body, status=503 if failing else 200)
 

@@ -16,11 +16,19 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from allocation.metrics import capital_metrics
+from engine.exits.leases import shards_unwatched
+from engine.exits.stats import stats_read
+from engine.exits.triggers import triggers_count
 from markets.feed_state import feed_state_read
 from portfolio_site.probe import redis_probe
 
@@ -42,6 +50,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(CapitalCollector())
     registry.register(FeedCollector())
+    registry.register(ExitCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(registry), content_type=content_type)
 
@@ -94,6 +103,37 @@ def _gauge(name: str, text: str) -> GaugeMetricFamily:
 
 def _counter(name: str, text: str) -> CounterMetricFamily:
     return CounterMetricFamily(name, text, labels=["strategy"])
+
+
+class ExitCollector(Collector):
+    """What the exit watches did (EXT-3), and what nobody watches now (BEY-6)."""
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: registering asks nobody."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the triggers from the database, and what the watches counted from Redis."""
+        triggers = CounterMetricFamily(
+            "ensemble_exit_triggers", "Positions closed by a rule, or in part.", labels=["kind", "found_by"]
+        )
+        for kind, found_by, count in triggers_count():
+            triggers.add_metric([kind, found_by], count)
+        unwatched = GaugeMetricFamily("ensemble_exit_shards_unwatched", "Shards that nobody watches now.")
+        unwatched.add_metric([], len(shards_unwatched()))
+        yield from (triggers, unwatched)
+        try:
+            with redis_probe() as client:
+                counted = stats_read(client=client)
+        except redis.RedisError:
+            return
+        ticks = CounterMetricFamily("ensemble_exit_ticks", "Prices held against the levels.")
+        ticks.add_metric([], counted.ticks)
+        took = HistogramMetricFamily(
+            "ensemble_exit_tick_to_order_seconds", "From a price's arrival to its order's commit."
+        )
+        took.add_metric([], buckets=counted.buckets, sum_value=counted.seconds)
+        yield from (ticks, took)
 
 
 class FeedCollector(Collector):

@@ -134,7 +134,8 @@ def _missing_parts(*, address: str) -> list[str]:
     except (OSError, ValueError):
         return ["web"]
     heard = {worker.partition("@")[0] for worker in body.get("workers", [])}
-    return [*body["failing"], *(f"worker-{name}" for name in WORKERS if name not in heard)]
+    unwatched = ["exit watch"] if (body.get("exits") or {}).get("unwatched") else []
+    return [*body["failing"], *unwatched, *(f"worker-{name}" for name in WORKERS if name not in heard)]
 
 
 @contextmanager

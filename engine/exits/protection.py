@@ -47,6 +47,17 @@ def gap_write(*, lease: Lease) -> None:
         )
 
 
+def gap_note(*, shards: Collection[int], seconds: float) -> None:
+    """Keep that a watch which is alive did not look at its shards for so many seconds until now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO engine_exitgap (shard, from_at, until_at) "
+            "SELECT number, clock_timestamp() - %s * interval '1 second', clock_timestamp() "
+            "FROM unnest(%s::int[]) AS held (number)",
+            [seconds, list(shards)],
+        )
+
+
 def positions_protection(*, positions: Collection[Position], now: datetime) -> list[Protection]:
     """Return the seconds without a watch of each of these positions, in their order."""
     if not positions:

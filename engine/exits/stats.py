@@ -9,8 +9,9 @@ import logging
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import redis
 
@@ -21,6 +22,33 @@ logger = logging.getLogger(__name__)
 KEY: Final = "ensemble:exits:stats"
 EVERY_S: Final = 2.0
 BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What all watches have counted.
+
+    :param buckets: (upper bound in seconds, how many up to it), rising, the last one "+Inf"
+    """
+
+    ticks: int
+    seconds: float
+    buckets: list[tuple[str, float]]
+
+
+def stats_read(*, client: redis.Redis) -> Counted:
+    """Return what the watches have counted.
+
+    :raises redis.RedisError: Redis is away
+    """
+    raw: Any = client.hgetall(KEY)
+    counts = {name.decode(): float(value) for name, value in raw.items()}
+    buckets: list[tuple[str, float]] = []
+    total = 0.0
+    for bound in (*BUCKETS_S, "inf"):
+        total += counts.get(f"le:{bound}", 0.0)
+        buckets.append(("+Inf" if bound == "inf" else str(bound), total))
+    return Counted(int(counts.get("ticks", 0)), counts.get("seconds", 0.0), buckets)
 
 
 class WatchStats:

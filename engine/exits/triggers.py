@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection, transaction
+from django.db.models import Count
 
 from engine.exits.placing import Placed, triggers_place
 from engine.exits.watched import Hit
@@ -169,7 +170,7 @@ def _changed(hits: dict[int, Hit]) -> list[int]:
     ]
 
 
-def standing_triggers() -> list[int]:
-    """Return the ids of all triggers that stand, oldest first."""
-    rows = ExitTrigger.objects.filter(status__in=ExitTrigger.STANDING).order_by("pk")
-    return list(rows.values_list("pk", flat=True))
+def triggers_count() -> list[tuple[str, str, int]]:
+    """Return how many triggers there were of each kind, by who found them."""
+    rows = ExitTrigger.objects.order_by("kind", "found_by").values("kind", "found_by")
+    return [(row["kind"], row["found_by"], row["count"]) for row in rows.annotate(count=Count("pk"))]

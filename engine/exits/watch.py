@@ -22,7 +22,7 @@ from engine.exits.checkpoint import Level, levels_write, places_write
 from engine.exits.guards import guards_get, versions_of, versions_since
 from engine.exits.leases import RENEW_S, LeaseLost
 from engine.exits.placing import triggers_place
-from engine.exits.protection import gap_write
+from engine.exits.protection import gap_note, gap_write
 from engine.exits.shard import ShardWatch
 from engine.exits.stats import WatchStats
 from engine.exits.triggers import Stored, hits_store
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 BLOCK_MS: Final = 50
 READ_AT_ONCE: Final = 64
 STATEMENT_TIMEOUT_MS: Final = 5000
+LATE_S: Final = 1.0  # a watch that looks less often than this is noted as a gap
 PAUSE_S: Final = 0.2  # after an error
 HEAR_EVERY_S: Final = 0.2
 HEAR_BACK: Final = timedelta(seconds=60)  # how long a transaction that changes a guard may take
@@ -163,10 +164,7 @@ class ExitWatch:
         now_s = self._clock.monotonic_s()
         if now_s - self._renewed_s < RENEW_S:
             return
-        kept = leases.leases_renew(name=self.name, epochs=self._epochs())
-        self._renewed_s = now_s
-        if lost := set(self._held) - kept:
-            raise LeaseLost(f"{self.name} lost the shards {sorted(lost)}")
+        self._renew()
         fair = leases.shards_fair(name=self.name)
         if len(self._held) > fair:
             self._give_up(sorted(self._held)[fair:])
@@ -174,10 +172,16 @@ class ExitWatch:
             self._renew()
 
     def _renew(self) -> None:
+        """Renew what is held, and keep how long it was not looked at where that was too long.
+
+        :raises LeaseLost: another has taken one of the shards
+        """
         kept = leases.leases_renew(name=self.name, epochs=self._epochs())
-        self._renewed_s = self._clock.monotonic_s()
+        before_s, self._renewed_s = self._renewed_s, self._clock.monotonic_s()
         if lost := set(self._held) - kept:
             raise LeaseLost(f"{self.name} lost the shards {sorted(lost)}")
+        if self._held and self._renewed_s - before_s > LATE_S:
+            gap_note(shards=self._held, seconds=self._renewed_s - before_s)
 
     def _renew_when_due(self) -> None:
         """Renew in the middle of long work, so that no lease runs out over it."""

@@ -33,6 +33,7 @@ def test_readyz_with_everything_there(client: Client, redis_client: Any) -> None
         "parts": {"database": "ok", "migrations": "ok", "redis": "ok"},
         "workers": ["sync@here"],
         "feed": None,
+        "exits": {"unwatched": list(range(8))},
     }
 
 

@@ -19,6 +19,7 @@ from allocation.reservations import (
     reservations_expire,
     reservations_prune,
 )
+from engine.exits.stats import KEY as EXITS_KEY
 from markets.feed_state import feed_state_write
 from tests.feeding import feed_state_make
 from tests.integration.money.desk import Desk, desk_open
@@ -33,6 +34,14 @@ SERIES = {
     "portfolio_capital_allocations_total": {"strategy"},
     "portfolio_capital_releases_total": {"strategy"},
     "portfolio_reservation_timeouts_total": {"strategy"},
+}
+
+EXITS_UNCOUNTED = {"ensemble_exit_shards_unwatched": set[str]()}  # what needs no Redis
+EXITS = EXITS_UNCOUNTED | {
+    "ensemble_exit_ticks_total": set[str](),
+    "ensemble_exit_tick_to_order_seconds_bucket": {"le"},
+    "ensemble_exit_tick_to_order_seconds_count": set[str](),
+    "ensemble_exit_tick_to_order_seconds_sum": set[str](),
 }
 
 
@@ -73,7 +82,20 @@ def test_the_seven_series_have_their_names_and_labels(client: Client) -> None:
         assert family.documentation
         for sample in family.samples:
             labels.setdefault(sample.name, set()).update(sample.labels)
-    assert labels == SERIES
+    assert labels == SERIES | EXITS
+
+
+@pytest.mark.django_db
+def test_what_the_exit_watches_counted(client: Client, redis_client: Any) -> None:
+    """EXT-3: three orders took 4 ms, one 60 ms; no shard is watched in this test."""
+    counted = {"ticks": 1234, "le:0.005": 3, "le:0.1": 1, "seconds": 0.072}
+    redis_client.hset(EXITS_KEY, mapping=counted)
+    seen = scrape(client)
+    assert seen["ensemble_exit_shards_unwatched",] == 8
+    assert seen["ensemble_exit_ticks_total",] == 1234
+    assert seen["ensemble_exit_tick_to_order_seconds_sum",] == 0.072
+    bucket = "ensemble_exit_tick_to_order_seconds_bucket"
+    assert [seen[bucket, le] for le in ("0.005", "0.05", "0.1", "+Inf")] == [3, 3, 4, 4]
 
 
 @pytest.mark.django_db
@@ -99,7 +121,7 @@ def test_without_redis_the_other_series_are_still_there(client: Client, settings
     """OPS-1: a scrape says what it can."""
     ask(desk_open(), "100")
     settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
-    assert {name[0] for name in scrape(client)} == set(SERIES)
+    assert {name[0] for name in scrape(client)} == set(SERIES | EXITS_UNCOUNTED)
 
 
 @pytest.mark.django_db

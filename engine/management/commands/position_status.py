@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.clock import utc_now
+from engine.exits.protection import positions_protection
 from engine.management.terminal import TerminalCommand, dollars_of
 from engine.selectors import portfolio_view
+from positions.models import Position
 
 
 class Command(TerminalCommand):
@@ -20,6 +23,9 @@ class Command(TerminalCommand):
         for portfolio in self.portfolios(options):
             view = portfolio_view(portfolio=portfolio)
             positions = list(view["positions"].values())
+            unwatched = unprotected(portfolio.pk)
+            for position in positions:
+                position["unprotected_s"] = unwatched.get(position["id"], 0.0)
             found = [
                 f"{p['code']} of {portfolio.name} has no fresh price" for p in positions if p["mark_stale"]
             ]
@@ -40,6 +46,13 @@ class Command(TerminalCommand):
         if options["json"]:
             self.document(documents)
         self.findings_raise(findings)
+
+
+def unprotected(portfolio_id: int) -> dict[int, float]:
+    """Return the seconds in which nobody watched the prices of each open position (BEY-6)."""
+    held = Position.objects.filter(portfolio_id=portfolio_id).exclude(status=Position.Status.CLOSED)
+    found = positions_protection(positions=list(held), now=utc_now())
+    return {item.position_id: item.unprotected_s for item in found}
 
 
 def _row(position: dict[str, Any]) -> tuple[object, ...]:
