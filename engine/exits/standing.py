@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from core.clock import Clock
-from engine.exits.placing import part_left, still_held, triggers_place
+from engine.exits.placing import Placed, part_left, still_held, triggers_place
 from engine.models import ExitTrigger
 from engine.order_life import one_order, order_send, orders_ask, orders_call_back
 from engine.publishing import portfolios_changed
@@ -38,12 +38,30 @@ def triggers_work(*, now: datetime, clock: Clock | None = None, trigger_ids: Col
     for begin in range(0, len(due), AT_ONCE):
         part = due[begin : begin + AT_ONCE]
         idle = _settle(part, now)
-        placed = triggers_place(trigger_ids=part, now=now)
+        placed = _place(part, now)
         if called := [*idle, *placed.call_back]:
             orders_call_back(order_ids=called, why="Another exit closes the position", now=now)
             orders_ask(order_ids=called, now=now)
-            placed.order_ids += triggers_place(trigger_ids=part, now=now).order_ids
+            placed.order_ids += _place(part, now).order_ids
         exits_submit(order_ids=placed.order_ids, now=now, clock=clock)
+
+
+def _place(trigger_ids: Collection[int], now: datetime) -> Placed:
+    """Place the orders of triggers together; where that fails one by one, so that a fault stays its own."""
+    try:
+        return triggers_place(trigger_ids=trigger_ids, now=now)
+    except Exception:
+        logger.exception("orders of %s triggers are placed one by one", len(trigger_ids))
+    placed = Placed()
+    for trigger_id in trigger_ids:
+        try:
+            one = triggers_place(trigger_ids=[trigger_id], now=now)
+        except Exception:
+            logger.exception("trigger %s has no order yet; it is tried again in a second", trigger_id)
+            continue
+        placed.order_ids += one.order_ids
+        placed.call_back += one.call_back
+    return placed
 
 
 def exits_submit(*, order_ids: Collection[int], now: datetime, clock: Clock | None = None) -> None:

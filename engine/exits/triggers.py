@@ -92,13 +92,19 @@ class Stored:
 
 @transaction.atomic
 def hits_store(
-    *, hits: Sequence[Hit], found_by: str, now: datetime, fence: Callable[[], None] | None = None
+    *,
+    hits: Sequence[Hit],
+    found_by: str,
+    now: datetime,
+    fence: Callable[[], None] | None = None,
+    place: bool = True,
 ) -> Stored:
     """Store a trigger per hit, and the orders of those that close a position, in one transaction.
 
     A position that is being closed already keeps the trigger it has. Two hits of one position count in order.
 
     :param fence: called first inside the transaction; raises where the caller may not store any more
+    :param place: also store the orders; without, ``triggers_place`` has to be called for all that is new
     """
     if fence is not None:
         fence()
@@ -114,7 +120,7 @@ def hits_store(
                 wave[hit.row.position_id] = hit
         _wave_store(wave, found_by=found_by, now=now, stored=stored)
         left = later
-    whole = [pk for pk in stored.new if pk not in set(stored.parts)]
+    whole = [pk for pk in stored.new if pk not in set(stored.parts)] if place else []
     stored.placed = triggers_place(trigger_ids=whole, now=now)
     return stored
 

@@ -8,13 +8,14 @@ forgets everything, and begins anew from what is stored: a start, a take-over an
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final, Protocol
 
 import redis
-from django.db import connection, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from core.clock import Clock
 from engine.exits import leases
@@ -294,15 +295,26 @@ class ExitWatch:
             part = hits[begin : begin + STORED_AT_ONCE]
             shards = {shard_of(code=hit.row.key[2], shards=self._shards) for hit in part}
             epochs = self._epochs(shards)
-            stored = hits_store(
-                hits=part,
-                found_by=ExitTrigger.FoundBy.WATCH,
-                now=self._clock.now(),
-                fence=lambda epochs=epochs: leases.fence(name=self.name, epochs=epochs),  # type: ignore[misc]
-            )
+            stored = self._part_store(part, partial(leases.fence, name=self.name, epochs=epochs))
             self.stats.stored(hits=part, now=self._clock.now())
             self._pass_on(stored)
             self._hear(stored.again)
+
+    def _part_store(self, part: list[Hit], fence: Callable[[], None]) -> Stored:
+        """Store triggers and orders; where one order makes no sense, the triggers alone.
+
+        The workers then place the orders one by one, and what is wrong with one of them stops no other.
+        """
+        found_by, now = ExitTrigger.FoundBy.WATCH, self._clock.now()
+        try:
+            return hits_store(hits=part, found_by=found_by, now=now, fence=fence)
+        except (LeaseLost, DatabaseError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("orders of %s triggers are left to the workers", len(part))
+            stored = hits_store(hits=part, found_by=found_by, now=now, fence=fence, place=False)
+            stored.parts = sorted({*stored.parts, *stored.new})
+            return stored
 
     def _pass_on(self, stored: Stored) -> None:
         """Hand to the workers what the watch itself does not wait for."""

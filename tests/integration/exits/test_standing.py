@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 
 from engine.barring import underlyings_barred
 from engine.emergency import emergency_stop
+from engine.exits import placing
 from engine.exits.standing import triggers_work
 from engine.exits.sweep import positions_confirm, positions_sweep
 from engine.exits.triggers import hits_store
@@ -217,6 +219,29 @@ def test_something_else_closes_it_first(scene: Scene) -> None:
     assert order.status == Order.Status.CANCELLED
     triggers_work(now=scene.clock.now())
     assert scene.triggers(position) == [("stop_loss", D("91000"), "void")]
+
+
+def test_one_order_that_makes_no_sense_stops_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The triggers are stored all the same, and the sound one is sold."""
+    broken, sound = scene.hold(), scene.hold("1", "4000", code="ETH")
+    scene.look()
+    real = placing.exit_draft
+
+    def draft(**values: Any) -> Any:
+        if values["held"].instrument.code == "BTC":
+            raise ValueError("no sense")
+        return real(**values)
+
+    monkeypatch.setattr(placing, "exit_draft", draft)
+    scene.tell("91000")
+    scene.tell("3600", code="ETH")
+    scene.look()
+    triggers_work(now=scene.clock.now())
+    assert scene.triggers(broken) == [("stop_loss", D("91000"), "waiting")]
+    assert scene.triggers(sound) == [("stop_loss", D("3600"), "working")]
+    assert "it is tried again in a second" in caplog.text
 
 
 # ---------------------------------------------------------------- the second line
