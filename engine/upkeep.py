@@ -11,7 +11,8 @@ from django.db import DatabaseError
 
 from accounts.models import Portfolio
 from allocation.models import Follow, Reservation
-from allocation.reservations import reservations_expire, reservations_prune
+from allocation.pruning import reservations_prune
+from allocation.reservations import reservations_expire
 from core.errors import BooksDiffer
 from core.ids import fingerprint
 from engine.breakers import breakers_evaluate, deficits_halt

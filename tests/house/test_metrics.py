@@ -12,12 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from allocation import metrics as counted
 from allocation.models import Reservation
+from allocation.pruning import reservations_prune
 from allocation.reservations import (
     capital_commit,
     capital_release,
     capital_request,
     reservations_expire,
-    reservations_prune,
 )
 from engine.exits.stats import KEY as EXITS_KEY
 from markets.feed_state import feed_state_write

@@ -15,6 +15,7 @@ from hypothesis.extra.django import TestCase
 from allocation.breakers import breaker_reset, breaker_trip
 from allocation.capital import Move, account_move
 from allocation.models import Reservation, ReservationTally
+from allocation.pruning import reservations_prune
 from allocation.reservations import (
     WAITING_MAX,
     ReservationGone,
@@ -22,7 +23,6 @@ from allocation.reservations import (
     capital_release,
     capital_request,
     reservations_expire,
-    reservations_prune,
 )
 from core.errors import InputError, NotFound
 from execution.orders import order_status_change, reservations_unlink
