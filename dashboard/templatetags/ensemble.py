@@ -51,10 +51,7 @@ ORDER_STATES: Final = {
 @register.simple_tag
 def order_state(status: str, css: str = "") -> SafeString:
     """An order's state as a chip: icon, word and tone."""
-    name, tone_of, word = ORDER_STATES[status]
-    return format_html(
-        '<span class="{}">{}{}</span>', f"chip state-{tone_of} {css}".strip(), icon(name), word
-    )
+    return _state_chip(ORDER_STATES[status], css)
 
 
 COMMAND_STATES: Final = {
@@ -69,8 +66,13 @@ COMMAND_STATES: Final = {
 @register.simple_tag
 def command_state(status: str) -> SafeString:
     """A command's state as a chip."""
-    name, tone_of, word = COMMAND_STATES[status]
-    return format_html('<span class="chip state-{}">{}{}</span>', tone_of, icon(name), word)
+    return _state_chip(COMMAND_STATES[status])
+
+
+def _state_chip(state: tuple[str, str, str], css: str = "") -> SafeString:
+    name, tone_of, word = state
+    classes = f"chip state-{tone_of} {css}".strip()
+    return format_html('<span class="{}">{}{}</span>', classes, icon(name), word)
 
 
 @register.simple_tag
