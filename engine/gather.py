@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
@@ -16,11 +16,8 @@ from django.conf import settings
 
 from accounts.models import Portfolio
 from allocation.correlations import correlations_recent
-from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
-from allocation.domain.copied import JoinMode, ignored_on_join, ignored_on_resume
-from allocation.domain.limits import gross_cap
-from allocation.follows import follows_current
-from allocation.models import BlockedUnderlying, BreakerTrip, CapitalAccount, Follow, FollowLeg
+from allocation.domain.limits import Limits, gross_cap
+from allocation.models import BlockedUnderlying, CapitalAccount, Follow, FollowLeg
 from allocation.own_limits import limits_of
 from core.clock import WorldTime
 from core.decimals import BPS, ONE, ZERO, dollars
@@ -29,14 +26,13 @@ from core.types import ConflictRule, OrderSide, Policy
 from engine.barring import underlyings_barred
 from engine.domain.copy_types import (
     CopyInputs,
-    FollowInput,
-    FollowState,
     Holding,
-    LegMemory,
     Market,
     WorkingOrder,
 )
-from engine.evidence import added_prices, past_read, pulses_read
+from engine.domain.own_entry import market_find
+from engine.evidence import past_read, pulses_read
+from engine.follow_views import FollowsRead, FollowView, follows_read
 from engine.models import CycleState
 from engine.trading_mode import mode_limits
 from execution.models import Order
@@ -47,12 +43,8 @@ from markets.selectors import MarkData, instruments_for, marks_for
 from positions.approvals import approval_known, approvals_fresh, approvals_newest
 from positions.models import ConflictOverride, Position
 from positions.valuation import portfolio_equity
-from traders.models import Trader, TraderSnapshot
-from traders.payloads import positions_load
 
-READ_AGE: Final = timedelta(seconds=10)
 OWN_ORIGINS: Final = frozenset({Order.Origin.PERSON, Order.Origin.BREAKER, Order.Origin.EXIT})
-UNREADABLE: Final = frozenset({Trader.Status.DEGRADED, Trader.Status.STALE, Trader.Status.PAUSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,238 +74,87 @@ class Gathered:
         return self.clock.at(self.now)
 
 
-def cycle_gather(*, cycle: CycleState, world: World, now: datetime) -> Gathered:
-    """Read the inputs of one copy decision of a portfolio that lives in ``world``, inside one snapshot."""
-    portfolio = cycle.portfolio
+def cycle_gather(*, cycle: CycleState, world: World, now: datetime, besides: str = "") -> Gathered:
+    """Read the inputs of one copy decision of a portfolio that lives in ``world``, inside one snapshot.
+
+    :param besides: an instrument whose correlations are wanted though nobody holds it
+    """
+    portfolio, clock = cycle.portfolio, world.clock()
     account = CapitalAccount.objects.get(portfolio=portfolio)
     marks = marks_for(world=world.name, now=now)
-    instruments = instruments_for(world=world.name)
     positions = _open_positions(portfolio)
-    follows = follows_current(portfolio_id=portfolio.pk)
-    legs = {(leg.follow_id, leg.underlying): leg for leg in FollowLeg.objects.filter(follow__in=follows)}
-    basis = TraderSnapshot.objects.in_bulk(
-        {
-            snapshot_id
-            for follow in follows
-            for snapshot_id in (follow.trader.basis_snapshot_id, follow.decided_basis_id)
-            if snapshot_id
-        }
-    )
-    clock = world.clock()
-    stopped = _stopped(portfolio)
-    views = [_follow_view(follow, legs, basis, marks, clock, follow.pk in stopped) for follow in follows]
-    limits = mode_limits(portfolio=portfolio, limits=limits_of(portfolio=portfolio))
-    policy = Policy(portfolio.policy)
-    tradable = _markets(instruments, marks, positions)
-    holdings = _holdings(positions, _open_orders(portfolio))
-    approvals = approvals_newest(portfolio=portfolio, run=world.run)
-    inputs = CopyInputs(
-        policy=policy,
-        rule=ConflictRule(portfolio.conflict_rule),
-        limits=limits,
-        equity=portfolio_equity(portfolio=portfolio),
-        free_capital=account.free,
-        follows=tuple(view.follow_input for view in views),
-        holdings=holdings,
-        markets=tradable,
-        overrides={
-            o.underlying: ConflictRule(o.rule) for o in ConflictOverride.objects.filter(portfolio=portfolio)
-        },
-        auto_rebalance=portfolio.auto_rebalance,
-        drift_threshold=settings.DRIFT_THRESHOLD_PCT / 100,
-        max_chase=settings.MAX_CHASE_PCT / 100,
-        margin_rate=margin_rate_for(portfolio=portfolio),
-        fee_rate=paper_assumptions().fee_bps(policy) * BPS,
-        correlations=correlations_recent(world=world, codes=_codes(views, holdings, tradable), now=now),
-        blocked=frozenset(
-            BlockedUnderlying.objects.filter(portfolio=portfolio).values_list("underlying", flat=True)
-        ),
-        barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now),
-        entries_blocked=_entries_blocked(portfolio, account, now),
-        forced=_forced(cycle, positions, views) | approvals_fresh(rows=approvals, since=cycle.ran_at),
-        approves_conflicts=portfolio.approves_conflicts,
-        approvals={u: approval_known(row=row, now=now) for u, row in approvals.items()},
-        dry_run=portfolio.dry_run,
-        world_ended=clock.ended(now),
-        pulses=pulses_read(world=world, markets=tradable, underlyings=_followed(views), now=now),
-        past=past_read(portfolio_id=portfolio.pk, follows=follows),
-    )
+    read = follows_read(portfolio=portfolio, marks=marks, clock=clock)
     return Gathered(
         portfolio=portfolio,
         version=account.version,
         world=world,
         clock=clock,
         now=now,
-        inputs=inputs,
+        inputs=_inputs(cycle, world, account, marks, positions, read, besides, now),
         cycle=cycle,
         positions=positions,
-        follows={follow.pk: follow for follow in follows},
-        joins={view.follow_input.follow_id: view.joining for view in views if view.joining is not None},
-        legs=legs,
+        follows={follow.pk: follow for follow in read.follows},
+        joins={view.follow_input.follow_id: view.joining for view in read.views if view.joining is not None},
+        legs=read.legs,
     )
 
 
-def margin_rate_for(*, portfolio: Portfolio) -> Decimal:
+def _inputs(
+    cycle: CycleState,
+    world: World,
+    account: CapitalAccount,
+    marks: Mapping[str, MarkData],
+    positions: Mapping[str, Position],
+    read: FollowsRead,
+    besides: str,
+    now: datetime,
+) -> CopyInputs:
+    portfolio, views = cycle.portfolio, read.views
+    policy, limits = Policy(portfolio.policy), limits_of(portfolio=portfolio)
+    tradable = _markets(instruments_for(world=world.name), marks, positions)
+    holdings = _holdings(positions, _open_orders(portfolio))
+    approvals = approvals_newest(portfolio=portfolio, run=world.run)
+    overrides = ConflictOverride.objects.filter(portfolio=portfolio)
+    blocked = BlockedUnderlying.objects.filter(portfolio=portfolio)
+    return CopyInputs(
+        policy=policy,
+        rule=ConflictRule(portfolio.conflict_rule),
+        limits=mode_limits(portfolio=portfolio, limits=limits),
+        equity=portfolio_equity(portfolio=portfolio),
+        free_capital=account.free,
+        follows=tuple(view.follow_input for view in views),
+        holdings=holdings,
+        markets=tradable,
+        overrides={override.underlying: ConflictRule(override.rule) for override in overrides},
+        auto_rebalance=portfolio.auto_rebalance,
+        drift_threshold=settings.DRIFT_THRESHOLD_PCT / 100,
+        max_chase=settings.MAX_CHASE_PCT / 100,
+        margin_rate=margin_rate_of(policy=policy, limits=limits),
+        fee_rate=paper_assumptions().fee_bps(policy) * BPS,
+        correlations=correlations_recent(
+            world=world, codes=_codes(views, holdings, tradable, besides), now=now
+        ),
+        blocked=frozenset(blocked.values_list("underlying", flat=True)),
+        barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now),
+        entries_blocked=_entries_blocked(portfolio, account, now),
+        forced=_forced(cycle, positions, views) | approvals_fresh(rows=approvals, since=cycle.ran_at),
+        approves_conflicts=portfolio.approves_conflicts,
+        approvals={u: approval_known(row=row, now=now) for u, row in approvals.items()},
+        dry_run=portfolio.dry_run,
+        world_ended=world.clock().ended(now),
+        pulses=pulses_read(world=world, markets=tradable, underlyings=_followed(views), now=now),
+        past=past_read(portfolio_id=portfolio.pk, follows=read.follows),
+    )
+
+
+def margin_rate_of(*, policy: Policy, limits: Limits) -> Decimal:
     """Return the capital a position needs per unit of notional: 1, or 1 ÷ leverage under the perp policy.
 
     The leverage is the profile's gross cap, at least 1.
     """
-    if portfolio.policy == Policy.SPOT:
+    if policy is Policy.SPOT:
         return ONE
-    cap = gross_cap(limits=limits_of(portfolio=portfolio), policy=Policy(portfolio.policy))
-    return ONE / max(ONE, cap)
-
-
-@dataclass(frozen=True, slots=True)
-class _FollowView:
-    follow_input: FollowInput
-    joining: Mapping[str, Decimal] | None  # None: joined before
-
-
-def _follow_view(
-    follow: Follow,
-    legs: Mapping[tuple[int, str], FollowLeg],
-    snapshots: Mapping[int, TraderSnapshot],
-    marks: Mapping[str, MarkData],
-    clock: WorldTime,
-    stopped: bool,
-) -> _FollowView:
-    own = {underlying: leg for (follow_id, underlying), leg in legs.items() if follow_id == follow.pk}
-    ignored = {underlying: leg.ignored_quantity for underlying, leg in own.items() if leg.ignored_quantity}
-    memory = {
-        underlying: LegMemory(leg.trader_quantity, leg.target_notional, leg.target_quantity)
-        for underlying, leg in own.items()
-        if leg.trader_quantity or leg.target_notional or leg.target_quantity
-    }
-    snapshot = snapshots.get(follow.trader.basis_snapshot_id or 0)
-    if snapshot is not None and snapshot.run != clock.run:
-        snapshot = None  # read in the run before; nothing is known of this one yet
-    book, then = _book(snapshot, marks), _snapshot_before(follow, snapshot, snapshots)
-    before = _book(then, marks)
-    joining = _joining(follow, snapshot, book, ignored, memory, marks, clock)
-    return _FollowView(
-        FollowInput(
-            follow_id=follow.pk,
-            trader_id=follow.trader_id,
-            name=follow.trader.name,
-            place=follow.place,
-            state=FollowState.STOPPED if stopped else _state(follow, joining),
-            book=book,
-            ignored={**ignored, **joining} if joining is not None else ignored,
-            memory=memory,
-            share=follow.custom_weight,
-            added=added_prices(book=book, before=before, legs=own),
-            reopened=book.reopened_since(before=before, read_at=then.world_at)
-            if book and before and then
-            else frozenset(),
-            basis_id=snapshot.pk if snapshot else None,
-            decided_basis_id=follow.decided_basis_id,
-        ),
-        joining,
-    )
-
-
-def _state(follow: Follow, joining: Mapping[str, Decimal] | None) -> FollowState:
-    """Return how a follow takes part.
-
-    An active one whose trader cannot be read is LOST. So is one that waits for its first read; one that
-    waits for a read after resuming stays PAUSED until then.
-    """
-    if follow.status != Follow.Status.ACTIVE:
-        return FollowState(follow.status)
-    if follow.trader.status in UNREADABLE:
-        return FollowState.LOST
-    if joining is None and not follow.joined:
-        return FollowState.LOST
-    if joining is None and follow.resumed_at is not None:
-        return FollowState.PAUSED
-    return FollowState.ACTIVE
-
-
-def _book(snapshot: TraderSnapshot | None, marks: Mapping[str, MarkData]) -> TraderBook | None:
-    if snapshot is None:
-        return None
-    prices = {code: mark.price for code, mark in marks.items()}
-    return book_at_marks(
-        equity=snapshot.equity, legs=basis_legs(snapshot=snapshot, prices=prices), marks=prices
-    )
-
-
-def _snapshot_before(
-    follow: Follow, snapshot: TraderSnapshot | None, snapshots: Mapping[int, TraderSnapshot]
-) -> TraderSnapshot | None:
-    """Return the basis that the last cycle decided on; None where it is today's, or not known any more."""
-    if snapshot is None or follow.decided_basis_id in (None, snapshot.pk):
-        return None
-    before = snapshots.get(follow.decided_basis_id or 0)
-    return before if before is not None and before.run == snapshot.run else None
-
-
-def basis_legs(*, snapshot: TraderSnapshot, prices: Mapping[str, Decimal]) -> list[BasisLeg]:
-    """Return a snapshot's positions for the deciding code; a source that names no mark is valued at ours."""
-    return [
-        BasisLeg(
-            code=position.code,
-            quantity=position.quantity,
-            mark_price=position.mark_price or prices.get(position.code, position.entry_price),
-            entry_price=position.entry_price,
-            opened_at=position.opened_at,
-            first_seen_at=_moment(snapshot.first_seen.get(position.code)),
-        )
-        for position in positions_load(snapshot.positions)
-    ]
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _joining(
-    follow: Follow,
-    snapshot: TraderSnapshot | None,
-    book: TraderBook | None,
-    ignored: Mapping[str, Decimal],
-    memory: Mapping[str, LegMemory],
-    marks: Mapping[str, MarkData],
-    clock: WorldTime,
-) -> Mapping[str, Decimal] | None:
-    """Return what is left uncopied where the follow joins or resumes now; None where it neither does.
-
-    What a trader reports as opened after the follow began is new, however late it is first read.
-    """
-    if snapshot is None or book is None or not _read_since_begun(follow):
-        return None
-    if follow.resumed_at is not None and follow.joined:
-        copied = {underlying: leg.trader_quantity for underlying, leg in memory.items()}
-        return ignored_on_resume(book=book, ignored=ignored, copied=copied)
-    if follow.joined:
-        return None
-    prices = {code: mark.price for code, mark in marks.items()}
-    began_at = clock.at(follow.resumed_at or follow.created_at)
-    before = [
-        leg
-        for leg in basis_legs(snapshot=snapshot, prices=prices)
-        if leg.opened_at is None or leg.opened_at <= began_at
-    ]
-    open_before = book_at_marks(equity=snapshot.equity, legs=before, marks=prices)
-    return ignored_on_join(book=open_before, mode=JoinMode(follow.join_mode))
-
-
-def _read_since_begun(follow: Follow) -> bool:
-    """Tell whether an active follow's trader was read since it began or resumed, or within 10 s before."""
-    begun_at = follow.resumed_at or follow.created_at
-    synced_at = follow.trader.synced_at
-    readable = follow.status == Follow.Status.ACTIVE and follow.trader.status not in UNREADABLE
-    return readable and synced_at is not None and synced_at >= begun_at - READ_AGE
-
-
-def _stopped(portfolio: Portfolio) -> set[int]:
-    """Return the follows whose copy stop-loss stands."""
-    standing = BreakerTrip.objects.filter(
-        portfolio=portfolio, kind=BreakerTrip.Kind.COPY_STOP, reset_at__isnull=True
-    )
-    paused = standing.filter(follow__status=Follow.Status.PAUSED)
-    return set(paused.values_list("follow_id", flat=True))
+    return ONE / max(ONE, gross_cap(limits=limits, policy=policy))
 
 
 def _open_positions(portfolio: Portfolio) -> dict[str, Position]:
@@ -379,11 +220,14 @@ def _markets(
 
 
 def _codes(
-    views: Iterable[_FollowView], holdings: Mapping[str, Holding], markets: Mapping[str, Market]
+    views: Iterable[FollowView], holdings: Mapping[str, Holding], markets: Mapping[str, Market], besides: str
 ) -> dict[str, str]:
-    """Return the instrument of every underlying that is held or that a trader holds."""
+    """Return the instrument of every underlying that is held, that a trader holds, or wanted besides."""
     books = [view.follow_input.book for view in views if view.follow_input.book]
+    wanted = market_find(code=besides, markets=markets) if besides else None
     asked = set(holdings).union(*(book.legs for book in books))
+    if wanted is not None:
+        asked.add(wanted.instrument.underlying)
     return {underlying: markets[underlying].instrument.code for underlying in asked if underlying in markets}
 
 
@@ -396,13 +240,13 @@ def _entries_blocked(portfolio: Portfolio, account: CapitalAccount, now: datetim
 
 
 def _forced(
-    cycle: CycleState, positions: Mapping[str, Position], views: Iterable[_FollowView]
+    cycle: CycleState, positions: Mapping[str, Position], views: Iterable[FollowView]
 ) -> frozenset[str]:
     """Return the underlyings to place anew though no trader moved."""
     return _followed(views).union(positions) if cycle.forced_all else frozenset()
 
 
-def _followed(views: Iterable[_FollowView]) -> frozenset[str]:
+def _followed(views: Iterable[FollowView]) -> frozenset[str]:
     """Return the underlyings that any trader has open."""
     books = [view.follow_input.book for view in views if view.follow_input.book]
     return frozenset().union(*(book.legs for book in books))

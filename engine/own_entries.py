@@ -5,7 +5,6 @@ Capital is reserved with the order, or was granted before to a program of the ow
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -16,7 +15,6 @@ from django.db import transaction
 
 from accounts.models import Portfolio
 from accounts.reading import consistent_read
-from allocation.correlations import correlations_recent
 from allocation.models import Reservation
 from allocation.reservations import capital_reserve
 from core.decimals import plain
@@ -24,8 +22,7 @@ from core.errors import InputError, RetryLater
 from core.types import OrderSide
 from engine.act import Superseded, version_claim
 from engine.decisions import DecisionNote, decision_store
-from engine.domain.copy_types import CopyInputs
-from engine.domain.own_entry import EntryPlan, EntryWish, entry_decide, market_find
+from engine.domain.own_entry import EntryPlan, EntryWish, entry_decide
 from engine.gather import Gathered, cycle_gather
 from engine.models import CycleState
 from engine.publishing import portfolio_changed
@@ -78,18 +75,7 @@ def _gather(*, portfolio: Portfolio, wish: EntryWish, now: datetime) -> Gathered
             raise InputError("Follow a trader first: that fixes the market this portfolio lives in.")
         if cycle.portfolio.dry_run:
             raise InputError("The portfolio is in dry run: nothing is ordered. Switch dry run off first.")
-        gathered = cycle_gather(cycle=cycle, world=world, now=now)
-        codes = _codes(wish, gathered.inputs)
-        correlations = correlations_recent(world=world, codes=codes, now=now)
-    return replace(gathered, inputs=replace(gathered.inputs, correlations=correlations))
-
-
-def _codes(wish: EntryWish, inputs: CopyInputs) -> dict[str, str]:
-    """Return the instruments, by underlying, that count: what is held, and the entry's own."""
-    markets = [inputs.markets[held] for held in inputs.holdings if held in inputs.markets]
-    wished = market_find(code=wish.code, markets=inputs.markets)
-    known = [*markets, wished] if wished else markets
-    return {market.instrument.underlying: market.instrument.code for market in known}
+        return cycle_gather(cycle=cycle, world=world, now=now, besides=wish.code)
 
 
 @transaction.atomic

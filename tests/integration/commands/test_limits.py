@@ -15,7 +15,8 @@ from allocation.domain.limits import PROFILES
 from allocation.models import CapitalAccount, PortfolioLimits
 from allocation.own_limits import limits_of, limits_save, limits_values, profile_limits
 from core.errors import InputError
-from engine.gather import margin_rate_for
+from core.types import Policy
+from engine.gather import margin_rate_of
 from engine.models import CycleState, Decision
 from engine.portfolios import portfolio_settings_save
 from tests.integration.commands.conftest import Floor
@@ -65,7 +66,7 @@ def test_numbers_of_ones_own_hold_at_once(floor: Floor) -> None:
     assert back.status == "done"
     portfolio = Portfolio.objects.get(pk=portfolio.pk)
     assert limits_of(portfolio=portfolio) == PROFILES["aggressive"]
-    assert margin_rate_for(portfolio=portfolio) == D("0.5")
+    assert margin_rate_of(policy=Policy.PERP, limits=limits_of(portfolio=portfolio)) == D("0.5")
     assert thresholds_of(portfolio=portfolio).losses_in_a_row == 7  # breakers count under every profile
     own = floor.carry_out(floor.ask("limits", profile="own"))
     assert own.status == "done"
