@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -114,8 +114,8 @@ def positions_make(count: int) -> None:
             ExitGuard(
                 position=row, world_id=WORLD, instrument_id=code, sign=1, entry_price=100, peak_price=100,
                 opened_world_at=now, stop_price=FIRST_STOP - STEP * n, first_stop_price=FIRST_STOP - STEP * n,
-                since=now, levels_from=now, stop_loss_pct=10, trail_from_pct=12, trail_by_pct=5,
-                time_stop_days=14,
+                since=now, levels_from=now, changed_at=now - timedelta(hours=1), stop_loss_pct=10,
+                trail_from_pct=12, trail_by_pct=5, time_stop_days=14,
             )
             for row, (n, code) in zip(rows, held, strict=True)
         )  # fmt: skip

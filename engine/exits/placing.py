@@ -16,7 +16,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db import connection, transaction
+from django.db.models import Prefetch
 
+from accounts.models import Portfolio
 from allocation.capital import capital_versions_raise
 from allocation.locks import capitals_lock_free
 from core.decimals import ONE, ZERO, plain
@@ -39,7 +41,7 @@ PROFIT_LIFETIME_S: Final = 60
 PROFIT_REACH: Final = Decimal("0.005")
 PRICE_FRESH: Final = timedelta(seconds=2)  # the price that was seen is used this long, then the mark
 PATIENCE: Final = timedelta(seconds=2)  # what reduces for somebody else has this long
-WHY: Final = "An exit rule closes it"
+_WORLDS: Final = Prefetch("portfolio", Portfolio.objects.only("world"))  # thousands at once: nothing more
 
 
 @dataclass(slots=True)
@@ -98,8 +100,8 @@ def _waiting(trigger_ids: Collection[int], now: datetime) -> list[ExitTrigger]:
     """Return the triggers that want an order now and whose position is still the one that was hit, locked."""
     rows = (
         ExitTrigger.objects.select_for_update(of=("self",))
-        .select_related("position__instrument", "position__guard", "portfolio")
-        .prefetch_related("position__slices")
+        .select_related("position__guard")
+        .prefetch_related("position__slices", "position__instrument", _WORLDS)
         .filter(pk__in=trigger_ids, status=ExitTrigger.Status.WAITING)
         .order_by("pk")
     )
