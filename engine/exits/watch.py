@@ -40,9 +40,7 @@ STATEMENT_TIMEOUT_MS: Final = 5000
 LATE_S: Final = 1.0  # a watch that looks less often than this is noted as a gap
 PAUSE_S: Final = 0.2  # after an error
 HEAR_EVERY_S: Final = 0.2
-HEAR_NEAR: Final = timedelta(seconds=3)  # how far back each look goes
-HEAR_FAR: Final = timedelta(seconds=60)  # and every few seconds one: so long a transaction may take
-HEAR_FAR_EVERY_S: Final = 3.0
+HEAR_BACK: Final = timedelta(seconds=60)  # how long a transaction that changes a guard may take
 COMPARE_EVERY_S: Final = 60.0  # each shard's guards with the database's, whatever was heard
 SAVE_EVERY_S: Final = 0.25
 SAVED_AT_ONCE: Final = 300
@@ -151,7 +149,6 @@ class ExitWatch:
         self._reader = TapeReader(client=self._client)
         self._renewed_s = float("-inf")
         self._heard_s = float("-inf")
-        self._heard_far_s = float("-inf")
         self._saved_s = float("-inf")
         self._checked_s = self._clock.monotonic_s()
         self._compared_s: dict[int, float] = {}
@@ -224,12 +221,8 @@ class ExitWatch:
         if now_s - self._heard_s < HEAR_EVERY_S:
             return
         self._heard_s = now_s
-        far = now_s - self._heard_far_s >= HEAR_FAR_EVERY_S
-        if far:
-            self._heard_far_s = now_s
-        since = self._clock.now() - (HEAR_FAR if far else HEAR_NEAR)
         changed: list[int] = []
-        for position_id, version, code, ended in versions_since(changed_at=since):
+        for position_id, version, code, ended in versions_since(changed_at=self._clock.now() - HEAR_BACK):
             shard = self._held.get(shard_of(code=code, shards=self._shards))
             if shard is not None and shard.knows_other(position_id, None if ended else version):
                 changed.append(position_id)

@@ -127,7 +127,7 @@ def test_a_socket_that_is_cut_is_opened_again(
 ) -> None:
     """Cut between messages or inside one: connected again, and prices go on."""
     running(Above())
-    wait_until(lambda: marked("BTC") == 100_000)
+    wait_until(lambda: marked("BTC") == 100_000 and len(venue.stats()["subscribed"]) == 1)
     venue.script(**{end: True})
     wait_until(lambda: venue.stats()["sockets_opened"] == 2 and venue.stats()["sockets"] == 1)
     wait_until(lambda: len(venue.stats()["subscribed"]) == 2)

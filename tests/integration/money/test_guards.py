@@ -73,7 +73,7 @@ def test_a_short_is_guarded_in_the_mirror(desk: Desk) -> None:
 
 
 def test_several_fills_of_one_order_move_the_average(desk: Desk) -> None:
-    """EXT-2: each raises the version; the stop follows the dearer ones alone."""
+    """EXT-2: each raises the version; the stop follows the dearer ones alone, best prices count anew."""
     order = desk.order("BUY", "3", "103")
     for price, entry, stop in (("100", "100", "92"), ("103", "101.5", "93.38"), ("97", "100", "93.38")):
         before = ExitGuard.objects.values_list("version", flat=True).first() or 0
@@ -81,7 +81,7 @@ def test_several_fills_of_one_order_move_the_average(desk: Desk) -> None:
         row = guard()
         assert levels(row) == (D(entry), D(price), D(stop), None)
         assert (row.version, row.changed_at, row.levels_from, row.since) == (
-            before + 1, desk.now, desk.now, NOW,
+            before + 1, desk.now, desk.now, desk.now,
         )  # fmt: skip
         desk.later()
     assert guard().first_stop_price == 92
