@@ -8,7 +8,7 @@ seconds say how late, not how much was lost.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -92,12 +92,6 @@ def _gaps(*, since: datetime, now: datetime) -> dict[int, list[tuple[datetime, d
         else:
             spans.append((begin, end))
     return joined
-
-
-def unprotected_p99_s(*, found: Iterable[Protection]) -> float:
-    """Return the seconds without a watch below which 99 of 100 positions lie; 0 without any position."""
-    ordered = sorted(item.unprotected_s for item in found)
-    return ordered[max(0, -(-99 * len(ordered) // 100) - 1)] if ordered else 0.0
 
 
 def gaps_prune(*, now: datetime) -> int:

@@ -7,6 +7,7 @@ It is asked like any other venue (through ``paper_line``), and only it and its m
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from django.conf import settings
@@ -22,6 +23,7 @@ from execution.venues.base import (
     OpenOrder,
     OrderRequest,
     Refused,
+    StopRequest,
     VenueFill,
     VenueOrder,
     VenueStatus,
@@ -56,7 +58,14 @@ class PaperVenue:
         arrived_at = self._clock.now() if self._clock else now
         with transaction.atomic():
             return _order_keep(
-                request=request, reason=_refusal(request=request, arrived_at=arrived_at), at=arrived_at
+                request=request,
+                reason=request_refusal(
+                    request=request,
+                    price=request.limit_price,
+                    reduce_only=request.reduce_only,
+                    arrived_at=arrived_at,
+                ),
+                at=arrived_at,
             )
 
     def order_refuse(self, *, request: OrderRequest, now: datetime, why: str) -> Accepted | Refused:
@@ -151,7 +160,13 @@ def _order_keep(*, request: OrderRequest, reason: str, at: datetime) -> Accepted
     return Accepted(venue_order_id=str(order.pk))
 
 
-def _refusal(*, request: OrderRequest, arrived_at: datetime) -> str:
+def request_refusal(
+    *, request: OrderRequest | StopRequest, price: Decimal, reduce_only: bool, arrived_at: datetime
+) -> str:
+    """Return why the venue refuses an order or a stop, in words; empty when it takes it.
+
+    :param price: the limit of an order, the price at which a stop fires
+    """
     if arrived_at >= request.valid_until:
         late_s = (arrived_at - request.valid_until).total_seconds()
         return f"it arrived {late_s:.1f} s after it could be taken"
@@ -165,8 +180,8 @@ def _refusal(*, request: OrderRequest, arrived_at: datetime) -> str:
         side=request.side,
         policy=request.policy,
         quantity=request.quantity,
-        limit_price=request.limit_price,
-        reduce_only=request.reduce_only,
+        limit_price=price,
+        reduce_only=reduce_only,
         held=holding.quantity if holding else ZERO,
         instrument=instrument.spec(),
     )

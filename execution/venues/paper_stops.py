@@ -10,13 +10,11 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, OuterRef, Q, Subquery
 
-from core.decimals import ZERO
 from core.types import OrderSide
 from execution.domain.orders import market_limit
-from execution.domain.paper import accept_problem
-from execution.models import PaperHolding, PaperOrder, PaperStop
+from execution.models import PaperOrder, PaperStop
 from execution.venues.base import Accepted, CancelAnswer, Refused, StopRequest, StopStatus
-from execution.venues.paper import paper_assumptions
+from execution.venues.paper import paper_assumptions, request_refusal
 from markets.models import Instrument, Mark
 
 LIFETIME: Final = timedelta(seconds=60)  # of the order that a touched stop becomes
@@ -29,7 +27,9 @@ def stop_place(*, request: StopRequest, now: datetime, why_not: str = "") -> Acc
     :param why_not: refuse it all the same, for a drill
     """
     with transaction.atomic():
-        reason = why_not or _refusal(request=request, now=now)
+        reason = why_not or request_refusal(
+            request=request, price=request.trigger_price, reduce_only=True, arrived_at=now
+        )
         stop, _ = PaperStop.objects.get_or_create(
             client_order_id=request.client_order_id,
             defaults={
@@ -49,26 +49,6 @@ def stop_place(*, request: StopRequest, now: datetime, why_not: str = "") -> Acc
     if stop.status == PaperStop.Status.REJECTED:
         return Refused(reason=stop.end_reason)
     return Accepted(venue_order_id=f"stop-{stop.pk}")
-
-
-def _refusal(*, request: StopRequest, now: datetime) -> str:
-    if now >= request.valid_until:
-        return f"it arrived {(now - request.valid_until).total_seconds():.1f} s after it could be taken"
-    instrument = Instrument.objects.filter(pk=request.instrument_code).first()
-    if instrument is None:
-        return f"there is no instrument {request.instrument_code}"
-    holding = PaperHolding.objects.filter(
-        account=request.account, instrument_code=request.instrument_code
-    ).first()
-    return accept_problem(
-        side=request.side,
-        policy=request.policy,
-        quantity=request.quantity,
-        limit_price=request.trigger_price,
-        reduce_only=True,
-        held=holding.quantity if holding else ZERO,
-        instrument=instrument.spec(),
-    )
 
 
 def stop_fetch(*, account: str, client_order_id: str) -> StopStatus | None:

@@ -86,6 +86,8 @@ class Loopback:
         if "rules" in script:
             self.rules = script["rules"]
         self.socket_does = script.get("socket_does", self.socket_does)
+        if script.get("tell") and not self.sockets:
+            return web.json_response({"error": "nobody listens"}, status=409)
         for socket, transport in [*self.sockets]:
             for text in script.get("tell", []):
                 await socket.send_str(text)

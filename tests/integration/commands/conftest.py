@@ -14,7 +14,7 @@ from engine.commands import command_accept, command_run, commands_due
 from engine.models import Command
 from execution.models import Order
 from markets.recordings import ALPHA_ARENA
-from positions.models import Position
+from positions.models import ExitGuard, Position
 from tests.replaying import ReplayDriver
 
 GROK, DEEPSEEK = "grok-4", "deepseek-chat-v3.1"
@@ -71,6 +71,10 @@ class Floor:
         if underlying:
             held = held.filter(underlying=underlying)
         return held.order_by("-cost", "pk")[0]
+
+    def guard(self) -> ExitGuard:
+        """Return what guards the largest open position."""
+        return ExitGuard.objects.get(pk=self.position().pk)
 
     def orders(self, command: Command) -> list[Order]:
         return list(Order.objects.filter(command_id=command.pk).order_by("pk"))

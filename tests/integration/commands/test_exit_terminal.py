@@ -20,13 +20,9 @@ D = Decimal
 pytestmark = pytest.mark.django_db
 
 
-def guard_of(floor: Floor) -> ExitGuard:
-    return ExitGuard.objects.get(pk=floor.position().pk)
-
-
 def test_levels_are_listed(clocked: Floor) -> None:
     """CLI-1: a table for people, one JSON document for programs; without any stop it is a finding."""
-    guard = guard_of(clocked)
+    guard = clocked.guard()
     assert guard.stop_price is not None
     table = out("position_exits", "list")
     assert plain(guard.stop_price) in table
@@ -42,7 +38,7 @@ def test_levels_are_listed(clocked: Floor) -> None:
 
 def test_one_positions_exits_are_set(clocked: Floor) -> None:
     """EXT-2: through the same command as the page; the log says it came from the command line."""
-    guard = guard_of(clocked)
+    guard = clocked.guard()
     mark = Mark.objects.get(world_id=guard.world_id, instrument_id=guard.instrument_id).price
     assert guard.stop_price is not None
     stop = plain(((guard.stop_price + mark) / 2).quantize(D("0.01")))
@@ -65,7 +61,7 @@ def test_one_positions_exits_are_set(clocked: Floor) -> None:
 
 def test_what_is_refused_ends_with_its_status(clocked: Floor) -> None:
     """CLI-1: 1 refused, at the door or by the worker; 2 makes no sense; nothing changes."""
-    guard = guard_of(clocked)
+    guard = clocked.guard()
     before = ExitGuard.objects.filter(pk=guard.pk).values().get()
     assert guard.stop_price is not None
     loose = plain(guard.stop_price * (90 if guard.sign > 0 else 110) / 100)

@@ -22,13 +22,9 @@ D = Decimal
 pytestmark = pytest.mark.django_db
 
 
-def guard_of(floor: Floor) -> ExitGuard:
-    return ExitGuard.objects.get(pk=floor.position().pk)
-
-
 def nearer(floor: Floor) -> Decimal:
     """Return a stop price half-way between the one that stands and the price."""
-    guard = guard_of(floor)
+    guard = floor.guard()
     mark = Mark.objects.get(world_id=guard.world_id, instrument_id=guard.instrument_id).price
     assert guard.stop_price is not None
     return ((guard.stop_price + mark) / 2).quantize(D("0.01"))
@@ -48,13 +44,13 @@ def trigger_make(floor: Floor, **fields: Any) -> ExitTrigger:
 def test_a_stop_is_moved_by_command_and_shown(floor: Floor) -> None:
     """EXT-2: the answer, the view, a decision and the audit log say the same; the guard stays of its kind."""
     position, stop = floor.position(), nearer(floor)
-    version = guard_of(floor).version
+    version = floor.guard().version
     command = floor.carry_out(floor.ask("exits", position_id=position.pk, stop_price=str(stop)))
     assert (command.status, command.answer) == (
         "done",
         f"Exits of {position.underlying} changed: stop at {plain(stop)}.",
     )
-    guard = guard_of(floor)
+    guard = floor.guard()
     assert (guard.stop_price, guard.own, guard.version, guard.changed_at) == (
         stop,
         True,
@@ -78,22 +74,22 @@ def test_a_worker_that_died_after_changing_them_changes_them_once(floor: Floor) 
     """VIEW-3: begun again, it finds them as asked for, even where the price has come close since."""
     command = floor.ask("exits", position_id=floor.position().pk, stop_price=str(nearer(floor)))
     floor.run(command)
-    version = guard_of(floor).version
+    version = floor.guard().version
     Command.objects.filter(pk=command.pk).update(status="running", claimed_at=None, finished_at=None)
-    Mark.objects.update(price=guard_of(floor).stop_price)
+    Mark.objects.update(price=floor.guard().stop_price)
     assert floor.run(command) == "done"
     command.refresh_from_db()
     assert command.answer.endswith("its exits stand as you asked.")
-    assert guard_of(floor).version == version
+    assert floor.guard().version == version
     assert Decision.objects.filter(text__startswith="Exits of").count() == 1
 
 
 def test_a_looser_stop_is_refused_and_the_one_that_stands_is_named(floor: Floor) -> None:
     """EXT-2: the ratchet, in words, at the door and by the worker; nothing changes."""
     position_id = floor.position().pk
-    stop = guard_of(floor).stop_price
+    stop = floor.guard().stop_price
     assert stop is not None
-    loose = plain((stop * (1 - guard_of(floor).sign * D("0.01"))).quantize(D("0.01")))
+    loose = plain((stop * (1 - floor.guard().sign * D("0.01"))).quantize(D("0.01")))
     with pytest.raises(InputError) as refused:
         floor.ask("exits", position_id=position_id, stop_price=loose)
     assert refused.value.field == "stop_price"
@@ -101,7 +97,7 @@ def test_a_looser_stop_is_refused_and_the_one_that_stands_is_named(floor: Floor)
         f"A stop only tightens: the stop stands at {plain(stop)}, and {loose} is further away."
     )
     late = floor.ask("exits", position_id=position_id, stop_price=str(nearer(floor)))
-    nearest = nearer(floor) + guard_of(floor).sign * D("0.01")
+    nearest = nearer(floor) + floor.guard().sign * D("0.01")
     assert (
         floor.carry_out(floor.ask("exits", position_id=position_id, stop_price=str(nearest))).status == "done"
     )
@@ -114,7 +110,7 @@ def test_a_looser_stop_is_refused_and_the_one_that_stands_is_named(floor: Floor)
 
 def test_a_wider_percentage_is_kept_and_the_answer_says_what_stays(floor: Floor) -> None:
     """EXT-2: notes and warnings come with the answer, for people and for programs."""
-    stop = guard_of(floor).stop_price
+    stop = floor.guard().stop_price
     command = floor.carry_out(
         floor.ask("exits", position_id=floor.position().pk, stop_loss_pct="30", time_stop_days="70")
     )
@@ -127,7 +123,7 @@ def test_a_wider_percentage_is_kept_and_the_answer_says_what_stays(floor: Floor)
     ]
     for said in (note, *command.result["warnings"]):
         assert said in command.answer
-    assert (guard_of(floor).stop_loss_pct, guard_of(floor).stop_price) == (30, stop)
+    assert (floor.guard().stop_loss_pct, floor.guard().stop_price) == (30, stop)
 
 
 def test_the_defaults_are_taken_again(floor: Floor) -> None:
@@ -137,10 +133,10 @@ def test_the_defaults_are_taken_again(floor: Floor) -> None:
     floor.carry_out(
         floor.ask("exits", position_id=position_id, take_profit=steps, trail_from_pct="0", trail_by_pct="0")
     )
-    assert (guard_of(floor).take_profit, guard_of(floor).own) == (steps, True)
+    assert (floor.guard().take_profit, floor.guard().own) == (steps, True)
     command = floor.carry_out(floor.ask("exits", position_id=position_id, use_defaults=True))
     assert command.status == "done"
-    assert (guard_of(floor).take_profit, guard_of(floor).trail_by_pct, guard_of(floor).own) == ([], 5, False)
+    assert (floor.guard().take_profit, floor.guard().trail_by_pct, floor.guard().own) == ([], 5, False)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +192,7 @@ def test_exits_of_what_is_closed_or_being_closed_stand(floor: Floor) -> None:
     command = floor.ask("exits", **{**ask, "time_stop_days": "21"})
     trigger_make(floor)
     assert floor.carry_out(command).status == "refused"
-    assert guard_of(floor).time_stop_days == 20
+    assert floor.guard().time_stop_days == 20
     with pytest.raises(InputError, match="Its stop loss at 98 is closing it already"):
         floor.ask("exits", **ask)
     ExitTrigger.objects.update(status="done")
@@ -258,7 +254,7 @@ def test_defaults_that_make_no_sense_are_refused(floor: Floor, data: dict[str, A
 
 def test_a_time_stop_is_in_world_time(floor: Floor) -> None:
     """EXT-1: in a replay 600 times as fast, a day is over after 144 seconds of ours."""
-    guard = guard_of(floor)
+    guard = floor.guard()
     floor.live(30)
     held = floor.arena.world.clock().at(floor.now) - guard.opened_world_at
     assert held > timedelta(hours=5)

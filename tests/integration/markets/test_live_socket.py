@@ -81,6 +81,11 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Above], LiveF
         assert not thread.is_alive()
 
 
+def listened(venue: HyperliquidProcess, *, subscriptions: int = 1) -> None:
+    """Wait until the venue's socket has been subscribed to; a mark alone may have come by poll before."""
+    wait_until(lambda: len(venue.stats()["subscribed"]) == subscriptions, what="the subscription")
+
+
 def mids(**prices: Any) -> str:
     """Return an ``allMids`` message."""
     return json.dumps({"channel": "allMids", "data": {"mids": prices}})
@@ -109,6 +114,7 @@ def test_prices_come_over_one_socket_and_are_not_polled(
     running(above)
     wait_until(lambda: marked("BTC") == 100_000 and marked("xyz:TSLA") == Decimal("412.5"))
     asked = wait_until(lambda: venue.stats()["asked"].get("candleSnapshot") and venue.stats()["asked"])
+    listened(venue, subscriptions=2)
     venue.script(tell=[mids(BTC="100100.5", ETH="4000", UNKNOWN="1")])
     wait_until(lambda: marked("BTC") == Decimal("100100.5"))
     stats = venue.stats()
@@ -127,10 +133,11 @@ def test_a_socket_that_is_cut_is_opened_again(
 ) -> None:
     """Cut between messages or inside one: connected again, and prices go on."""
     running(Above())
-    wait_until(lambda: marked("BTC") == 100_000 and len(venue.stats()["subscribed"]) == 1)
+    wait_until(lambda: marked("BTC") == 100_000)
+    listened(venue)
     venue.script(**{end: True})
     wait_until(lambda: venue.stats()["sockets_opened"] == 2 and venue.stats()["sockets"] == 1)
-    wait_until(lambda: len(venue.stats()["subscribed"]) == 2)
+    listened(venue, subscriptions=2)
     venue.script(tell=[mids(BTC="100200")])
     wait_until(lambda: marked("BTC") == 100_200)
 
@@ -178,6 +185,7 @@ def test_garbage_is_counted_and_survived_until_there_is_too_much(
     """Four unreadable messages cost nothing, five in a row the connection; prices go on either way."""
     live = running(Above())
     wait_until(lambda: marked("BTC") == 100_000)
+    listened(venue)
     garbage = ["<html>", '{"channel":"allMids","data":{"mids":', '{"data":1}', "[]"]
     venue.script(tell=[*garbage, mids(BTC="100300")])
     wait_until(lambda: marked("BTC") == 100_300)
@@ -193,6 +201,7 @@ def test_wrong_prices_reach_neither_tape_nor_marks(
     """Zero, negative, no number, ten times too much: refused; a jump that is said twice is believed."""
     live = running(Above())
     wait_until(lambda: marked("BTC") == 100_000 and marked("ETH") == 4000)
+    listened(venue)
     wrong = [
         mids(BTC=price, ETH=f"{4001 + place}") for place, price in enumerate(["0", "-5", "NaN", "x", "inf"])
     ]
@@ -243,6 +252,7 @@ def test_subscriptions_keep_the_limit(
     settings.HYPERLIQUID_SUBSCRIPTIONS_MAX = 1
     running(Above(codes=("xyz:TSLA",)))
     wait_until(lambda: marked("xyz:TSLA") == Decimal("412.5") and marked("BTC") == 100_000)
+    listened(venue)
     assert venue.stats()["subscribed"] == [""]
 
 
