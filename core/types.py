@@ -41,3 +41,6 @@ class TraderKind(StrEnum):
     HYPERLIQUID = "hyperliquid"
     REPLAY = "replay"
     STRATEGY = "strategy"
+    EXCHANGE = "exchange"
+    EVM = "evm"
+    PUSH = "push"

@@ -16,7 +16,7 @@ from portfolio_site.config import (
     var_dir_from,
 )
 from portfolio_site.logs import logging_config, structlog_configure
-from portfolio_site.secret import secret_key_load
+from portfolio_site.secret import sealing_key_make, secret_key_load
 
 environment_load()
 VAR_DIR = var_dir_from(environment=os.environ)
@@ -28,6 +28,10 @@ HOST = read.text("HOST", "127.0.0.1")
 PORT = read.whole("PORT", 8000, low=1, high=65535)
 DEBUG = read.flag("DEBUG", default=False)
 SECRET_KEY = read.text("SECRET_KEY", "") or secret_key_load(path=VAR_DIR / "secret_key")
+# What seals the keys of exchange accounts, newest first; the older ones still open what they sealed.
+CREDENTIAL_KEYS = read.words("CREDENTIAL_KEYS", "") or [
+    secret_key_load(path=VAR_DIR / "credential_key", make=sealing_key_make)
+]
 ALLOWED_HOSTS = read.words("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = read.words("CSRF_TRUSTED_ORIGINS", "")
 HTTPS = read.flag("HTTPS", default=False)  # pages are reached by https: secure cookies, strict transport

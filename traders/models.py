@@ -14,6 +14,9 @@ KIND_CHOICES = [
     (TraderKind.HYPERLIQUID.value, "Hyperliquid wallet"),
     (TraderKind.REPLAY.value, "Recorded trader"),
     (TraderKind.STRATEGY.value, "Built-in strategy"),
+    (TraderKind.EXCHANGE.value, "Exchange account"),
+    (TraderKind.EVM.value, "On-chain wallet"),
+    (TraderKind.PUSH.value, "Agent that posts its positions"),
 ]
 SIDE_CHOICES = [(side.value, side.value.capitalize()) for side in SignalSide]
 

@@ -2,7 +2,7 @@
 
 A source knows how to look at traders and nothing else: no database, no schedule. The one exception, a trader
 whose book is kept here, fetches it in ``prepare``, before the event loop runs. Adding a kind means adding a
-file here, a line to ``source_make`` and a value to ``core.types.TraderKind``.
+file here, a line to ``SOURCES`` and a value to ``core.types.TraderKind``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
+
+from django.utils.module_loading import import_string
 
 from core.clock import WorldTime
 from core.types import TraderKind
@@ -67,16 +69,21 @@ class PreparedSource(Protocol):
         ...
 
 
+# Heavy libraries stand behind some of these, so a module is imported when its kind is first read.
+SOURCES: Final = {
+    TraderKind.HYPERLIQUID: "traders.sources.hyperliquid.HyperliquidSource",
+    TraderKind.REPLAY: "traders.sources.replay.ReplaySource",
+    TraderKind.STRATEGY: "traders.sources.strategy.StrategySource",
+}
+
+
 def source_make(*, kind: TraderKind) -> TraderSource:
-    """Return a new source of a kind; heavy libraries are imported only here."""
-    if kind is TraderKind.REPLAY:
-        from traders.sources.replay import ReplaySource
+    """Return a new source of a kind.
 
-        return ReplaySource()
-    if kind is TraderKind.STRATEGY:
-        from traders.sources.strategy import StrategySource
-
-        return StrategySource()
-    from traders.sources.hyperliquid import HyperliquidSource
-
-    return HyperliquidSource()
+    :raises LookupError: this server has none
+    """
+    if kind not in SOURCES:
+        msg = f"this server has no source of kind {kind.value!r}"
+        raise LookupError(msg)
+    source: TraderSource = import_string(SOURCES[kind])()
+    return source

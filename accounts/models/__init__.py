@@ -1,0 +1,25 @@
+"""People and their portfolios, what they keep with us of accounts elsewhere, and the audit log."""
+
+from accounts.models.audit import AuditEntry
+from accounts.models.credentials import Credential
+from accounts.models.people import (
+    OWN_PROFILE,
+    POLICY_CHOICES,
+    PROFILE_CHOICES,
+    RULE_CHOICES,
+    Portfolio,
+    User,
+    UserManager,
+)
+
+__all__ = [
+    "OWN_PROFILE",
+    "POLICY_CHOICES",
+    "PROFILE_CHOICES",
+    "RULE_CHOICES",
+    "AuditEntry",
+    "Credential",
+    "Portfolio",
+    "User",
+    "UserManager",
+]
