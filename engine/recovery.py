@@ -32,7 +32,7 @@ from engine.models import CycleState
 from engine.order_life import orders_ask, venue_doubt
 from engine.venue_stop_adopting import named_adopt, stray_stops_end
 from execution.models import Fill, Order, VenueOrphan
-from execution.orders import account_name, orders_to_ask
+from execution.orders import account_name, order_ref, orders_to_ask
 from execution.venues import venue_get
 from execution.venues.base import CancelAnswer, OpenOrder, StopVenue, Venue, VenueFill, VenueStatus
 from positions.models import VenueStop
@@ -179,10 +179,10 @@ def _strays_end(*, look: _Look, venue: Venue, now: datetime) -> tuple[int, ...]:
     strays: list[int] = []
     for order in ended:
         try:
-            there = venue.order_fetch(client_order_id=order.client_order_id)
+            there = venue.order_fetch(order=order_ref(order=order))
             if there is None or there.status != VenueStatus.OPEN:
                 continue  # it ended after the list was made
-            venue.order_cancel(client_order_id=order.client_order_id, now=now)
+            venue.order_cancel(order=order_ref(order=order), now=now)
         except (RetryLater, UnknownOutcome) as error:
             logger.warning("order %s still works at %s: %s", order.pk, venue.name, error)
         strays.append(order.pk)
@@ -222,7 +222,7 @@ def _orphan_keep(
         client_order_id=name[:80],
         defaults={"portfolio_id": portfolio_id, "found_at": now, **_seen(working)},
     )
-    outcome, detail = _orphan_end(name=name, working=working, venue=venue, now=now)
+    outcome, detail = _orphan_end(portfolio_id=portfolio_id, working=working, venue=venue, now=now)
     orphan.filled_quantity = max(orphan.filled_quantity, filled, working.filled_quantity if working else ZERO)
     orphan.outcome, orphan.detail = outcome.value, detail[:300]
     orphan.settled_at = None if outcome == Outcome.FAILED else orphan.settled_at or now
@@ -252,13 +252,15 @@ def _seen(working: OpenOrder | None) -> Mapping[str, object]:
 
 
 def _orphan_end(
-    *, name: str, working: OpenOrder | None, venue: Venue, now: datetime
+    *, portfolio_id: int, working: OpenOrder | None, venue: Venue, now: datetime
 ) -> tuple[VenueOrphan.Outcome, str]:
     """Cancel an orphan that works; return what became of it."""
     if working is None:
         return Outcome.ENDED, "Only its fills were found"
+    policy = Portfolio.objects.values_list("policy", flat=True).get(pk=portfolio_id)
+    order = working.ref(account=account_name(portfolio_id=portfolio_id), policy=policy)
     try:
-        answer = venue.order_cancel(client_order_id=name, now=now)
+        answer = venue.order_cancel(order=order, now=now)
     except (RetryLater, UnknownOutcome) as error:
         return Outcome.FAILED, f"{error}; it is tried again"
     return (Outcome.CANCELLED if answer == CancelAnswer.CANCELLED else Outcome.ENDED), ""

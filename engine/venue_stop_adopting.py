@@ -21,12 +21,22 @@ from engine.own_orders import legs_release
 from engine.publishing import portfolio_changed
 from execution.models import Order
 from execution.orders import account_name, order_create
-from execution.venues.base import StopVenue, Venue, VenueOrder, VenueStatus
+from execution.venues.base import OrderRef, StopVenue, Venue, VenueOrder, VenueStatus
 from positions.locks import position_lock
 from positions.models import Position, VenueStop
 
 logger = logging.getLogger(__name__)
 LIFETIME_S: Final = 60
+
+
+def stop_ref(*, stop: VenueStop) -> OrderRef:
+    """Return what a stop, or the order it has become, is asked about by."""
+    return OrderRef(
+        client_order_id=stop.client_order_id,
+        account=account_name(portfolio_id=stop.portfolio_id),
+        instrument_code=stop.position.instrument_id,
+        policy=stop.position.policy,
+    )
 
 
 def touched_adopt(*, stop_id: int, venue: StopVenue, now: datetime) -> None:
@@ -39,7 +49,7 @@ def touched_adopt(*, stop_id: int, venue: StopVenue, now: datetime) -> None:
     :raises RetryLater: the venue gave no usable answer
     """
     stop = VenueStop.objects.select_related("position").get(pk=stop_id)
-    report = venue.order_fetch(client_order_id=stop.client_order_id)
+    report = venue.order_fetch(order=stop_ref(stop=stop))
     if report is None:
         return
     if report.status != VenueStatus.OPEN and not report.fills:
@@ -84,11 +94,11 @@ def stray_stops_end(*, portfolio_id: int, venue: Venue, now: datetime) -> None:
     if not isinstance(venue, StopVenue):
         return
     account = account_name(portfolio_id=portfolio_id)
-    armed = venue.stops_armed(accounts=[account])
+    armed = {ref.client_order_id: ref for ref in venue.stops_armed(accounts=[account])}
     ours = VenueStop.objects.filter(client_order_id__in=armed, status__in=VenueStop.STANDING)
-    for name in sorted(armed - set(ours.values_list("client_order_id", flat=True))):
+    for name in sorted(set(armed) - set(ours.values_list("client_order_id", flat=True))):
         try:
-            answer = venue.stop_cancel(account=account, client_order_id=name, now=now)
+            answer = venue.stop_cancel(stop=armed[name], now=now)
         except UnknownOutcome as error:
             answer = None
             logger.warning("stop %s of portfolio %s is not taken back yet: %s", name, portfolio_id, error)

@@ -30,7 +30,7 @@ from core.decimals import plain
 from core.errors import RetryLater, UnknownOutcome
 from core.ids import client_order_id_new
 from core.types import OrderSide
-from engine.venue_stop_adopting import touched_adopt
+from engine.venue_stop_adopting import stop_ref, touched_adopt
 from execution.orders import REQUEST_VALID, account_name
 from execution.venues import venue_get
 from execution.venues.base import CancelAnswer, Refused, StopRequest, StopStatus, StopVenue
@@ -80,9 +80,11 @@ def venue_stops_work(*, now: datetime, clock: Clock | None = None) -> None:
 # ---------------------------------------------------------------- what became of those that stand
 def _standing_compare(*, venue: StopVenue, now: datetime) -> None:
     """Ask about every stop that should rest and is not listed."""
-    standing = list(VenueStop.objects.filter(status__in=VenueStop.STANDING).order_by("pk"))
+    standing = list(
+        VenueStop.objects.filter(status__in=VenueStop.STANDING).select_related("position").order_by("pk")
+    )
     accounts = sorted({account_name(portfolio_id=stop.portfolio_id) for stop in standing})
-    armed = venue.stops_armed(accounts=accounts) if accounts else set()
+    armed = {ref.client_order_id for ref in venue.stops_armed(accounts=accounts)} if accounts else set()
     for stop in standing:
         if stop.client_order_id in armed:
             _rest(stop)
@@ -93,9 +95,7 @@ def _standing_compare(*, venue: StopVenue, now: datetime) -> None:
 def _settle(*, stop: VenueStop, venue: StopVenue, now: datetime) -> None:
     """Keep what the venue says of a stop that does not rest there."""
     try:
-        status = venue.stop_fetch(
-            account=account_name(portfolio_id=stop.portfolio_id), client_order_id=stop.client_order_id
-        )
+        status = venue.stop_fetch(stop=stop_ref(stop=stop))
         if status == StopStatus.TRIGGERED:
             touched_adopt(stop_id=stop.pk, venue=venue, now=now)
         elif status == StopStatus.REJECTED:
@@ -164,13 +164,11 @@ def _leave(*, wanted: Mapping[int, _Wanted]) -> None:
 
 def _take_back(*, venue: StopVenue, now: datetime) -> None:
     """Cancel the stops that leave. One that is not known may still arrive while its request is valid."""
-    for stop in VenueStop.objects.filter(status=Status.LEAVING).order_by("pk")[:AT_ONCE]:
+    for stop in (
+        VenueStop.objects.filter(status=Status.LEAVING).select_related("position").order_by("pk")[:AT_ONCE]
+    ):
         try:
-            answer = venue.stop_cancel(
-                account=account_name(portfolio_id=stop.portfolio_id),
-                client_order_id=stop.client_order_id,
-                now=now,
-            )
+            answer = venue.stop_cancel(stop=stop_ref(stop=stop), now=now)
         except (RetryLater, UnknownOutcome) as error:
             logger.warning("venue stop %s is not taken back yet: %s", stop.pk, error)
             continue

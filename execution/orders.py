@@ -34,7 +34,7 @@ from execution.domain.orders import (
 from execution.locks import order_lock
 from execution.models import Order, OrderEvent, OrderSlice
 from execution.venues import venue_get
-from execution.venues.base import Accepted, CancelAnswer, OrderRequest, Refused, Venue
+from execution.venues.base import Accepted, CancelAnswer, OrderRef, OrderRequest, Refused, Venue
 
 REQUEST_VALID: Final = timedelta(seconds=5)  # a venue refuses what reaches it later than this after the claim
 CLAIM_TIMEOUT: Final = timedelta(
@@ -197,6 +197,17 @@ def order_request(*, order: Order) -> OrderRequest:
     )
 
 
+def order_ref(*, order: Order) -> OrderRef:
+    """Return what an order is asked about by."""
+    return OrderRef(
+        client_order_id=order.client_order_id,
+        account=account_name(portfolio_id=order.portfolio_id),
+        instrument_code=order.instrument_id,
+        policy=order.policy,
+        venue_order_id=order.venue_order_id,
+    )
+
+
 def account_name(*, portfolio_id: int) -> str:
     """Return the name of a portfolio's account at the paper venue."""
     return f"portfolio:{portfolio_id}"
@@ -321,9 +332,7 @@ def order_cancel(
             order_status_change(order=order, to=to, now=now, detail=why or "Never sent")
             return CancelAnswer.CANCELLED
     try:
-        return (venue or venue_get(name=order.venue)).order_cancel(
-            client_order_id=order.client_order_id, now=now
-        )
+        return (venue or venue_get(name=order.venue)).order_cancel(order=order_ref(order=order), now=now)
     except (RetryLater, UnknownOutcome) as error:
         Order.objects.filter(pk=order_id, status__in=Order.OPEN_STATUSES).update(
             status_reason=str(error)[:300]

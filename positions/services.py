@@ -18,7 +18,7 @@ from core.decimals import ZERO, plain
 from execution.domain.orders import ENDED, OrderStatus
 from execution.locks import order_lock
 from execution.models import Fill, Order
-from execution.orders import CLAIM_TIMEOUT, order_status_change
+from execution.orders import CLAIM_TIMEOUT, order_ref, order_status_change
 from execution.venues import venue_get
 from execution.venues.base import Venue, VenueOrder, VenueStatus
 from positions.booking import FillBooked, fill_book
@@ -81,7 +81,7 @@ def order_sync(*, order_id: int, now: datetime, venue: Venue | None = None) -> O
         return OrderNews(
             order_id=order_id, portfolio_id=order.portfolio_id, status=order.status, status_changed=False
         )
-    report = (venue or venue_get(name=order.venue)).order_fetch(client_order_id=order.client_order_id)
+    report = (venue or venue_get(name=order.venue)).order_fetch(order=order_ref(order=order))
     return report_book(order_id=order_id, report=report, now=now)
 
 

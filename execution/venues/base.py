@@ -40,6 +40,20 @@ class OrderRequest:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class OrderRef:
+    """What an order or a stop is asked about by: most venues find one only on its account, in its market.
+
+    :param venue_order_id: the venue's own id, where it has told us
+    """
+
+    client_order_id: str
+    account: str
+    instrument_code: str
+    policy: str
+    venue_order_id: str = ""
+
+
 class VenueStatus(StrEnum):
     """How an order stands at a venue."""
 
@@ -87,6 +101,16 @@ class OpenOrder:
     side: str
     quantity: Decimal
     filled_quantity: Decimal
+
+    def ref(self, *, account: str, policy: str) -> OrderRef:
+        """Return what it is asked about by."""
+        return OrderRef(
+            client_order_id=self.client_order_id,
+            account=account,
+            instrument_code=self.instrument_code,
+            policy=policy,
+            venue_order_id=self.venue_order_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +181,14 @@ class Venue(Protocol):
         """
         ...
 
-    def order_fetch(self, *, client_order_id: str) -> VenueOrder | None:
+    def order_fetch(self, *, order: OrderRef) -> VenueOrder | None:
         """Return the order as the venue knows it, None if it never had it.
 
         :raises RetryLater: no usable answer
         """
         ...
 
-    def order_cancel(self, *, client_order_id: str, now: datetime) -> CancelAnswer:
+    def order_cancel(self, *, order: OrderRef, now: datetime) -> CancelAnswer:
         """Ask to end what is left of an order.
 
         :raises RetryLater: nothing happened
@@ -199,14 +223,14 @@ class StopVenue(Venue, Protocol):
         """
         ...
 
-    def stop_fetch(self, *, account: str, client_order_id: str) -> StopStatus | None:
+    def stop_fetch(self, *, stop: OrderRef) -> StopStatus | None:
         """Return how a stop stands, None if the venue does not know it.
 
         :raises RetryLater: no usable answer
         """
         ...
 
-    def stop_cancel(self, *, account: str, client_order_id: str, now: datetime) -> CancelAnswer:
+    def stop_cancel(self, *, stop: OrderRef, now: datetime) -> CancelAnswer:
         """Take a stop back. ``ALREADY_ENDED``: it was touched, or is gone; ``stop_fetch`` tells which.
 
         :raises RetryLater: nothing happened
@@ -214,8 +238,8 @@ class StopVenue(Venue, Protocol):
         """
         ...
 
-    def stops_armed(self, *, accounts: Sequence[str]) -> set[str]:
-        """Return the client ids of the stops that rest on these accounts now, whoever sent them.
+    def stops_armed(self, *, accounts: Sequence[str]) -> list[OrderRef]:
+        """Return the stops that rest on these accounts now, whoever sent them.
 
         :raises RetryLater: no usable answer
         """

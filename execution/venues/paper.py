@@ -21,6 +21,7 @@ from execution.venues.base import (
     Accepted,
     CancelAnswer,
     OpenOrder,
+    OrderRef,
     OrderRequest,
     Refused,
     StopRequest,
@@ -72,33 +73,35 @@ class PaperVenue:
         """Refuse an order that could be taken, for a drill; one that was taken before stays so."""
         return _order_keep(request=request, reason=why, at=now)
 
-    def order_fetch(self, *, client_order_id: str) -> VenueOrder | None:
+    def order_fetch(self, *, order: OrderRef) -> VenueOrder | None:
         """Return an order with its fills, None if it never arrived."""
-        order = PaperOrder.objects.filter(client_order_id=client_order_id).prefetch_related("fills").first()
-        if order is None:
+        row = (
+            PaperOrder.objects.filter(client_order_id=order.client_order_id).prefetch_related("fills").first()
+        )
+        if row is None:
             return None
         # The status is read before the fills: a fill made in between shows with the status open, and
         # the next question tells the rest.
         return VenueOrder(
-            client_order_id=client_order_id,
-            venue_order_id=str(order.pk),
-            status=VenueStatus(order.status),
-            filled_quantity=order.filled_quantity,
-            reason=order.end_reason,
+            client_order_id=row.client_order_id,
+            venue_order_id=str(row.pk),
+            status=VenueStatus(row.status),
+            filled_quantity=row.filled_quantity,
+            reason=row.end_reason,
             fills=tuple(
-                _venue_fill(fill, client_order_id) for fill in order.fills.all() if fill.told_at is None
+                _venue_fill(fill, row.client_order_id) for fill in row.fills.all() if fill.told_at is None
             ),
         )
 
-    def order_cancel(self, *, client_order_id: str, now: datetime) -> CancelAnswer:
+    def order_cancel(self, *, order: OrderRef, now: datetime) -> CancelAnswer:
         """End what is left of an order; fills made before stay."""
-        ended = PaperOrder.objects.filter(
-            client_order_id=client_order_id, status=PaperOrder.Status.OPEN
-        ).update(status=PaperOrder.Status.CANCELLED, end_reason="Cancelled on request")
+        rows = PaperOrder.objects.filter(client_order_id=order.client_order_id)
+        ended = rows.filter(status=PaperOrder.Status.OPEN).update(
+            status=PaperOrder.Status.CANCELLED, end_reason="Cancelled on request"
+        )
         if ended:
             return CancelAnswer.CANCELLED
-        known = PaperOrder.objects.filter(client_order_id=client_order_id).exists()
-        return CancelAnswer.ALREADY_ENDED if known else CancelAnswer.NOT_KNOWN
+        return CancelAnswer.ALREADY_ENDED if rows.exists() else CancelAnswer.NOT_KNOWN
 
     def orders_open(self, *, account: str) -> list[OpenOrder]:
         """Return the orders that work on an account, oldest first."""

@@ -104,9 +104,7 @@ def fault_tell(
 _TAKE_SQL: Final = """
     WITH due AS (
         SELECT id, skip FROM execution_paperfault
-        WHERE operation = %s
-          AND account IN ('*', %s, (SELECT account FROM execution_paperorder WHERE client_order_id = %s))
-          AND remaining > 0
+        WHERE operation = %s AND account IN ('*', %s) AND remaining > 0
         ORDER BY id LIMIT 1 FOR UPDATE
     )
     UPDATE execution_paperfault AS fault
@@ -116,15 +114,13 @@ _TAKE_SQL: Final = """
 """
 
 
-def fault_take(*, operation: str, account: str = "", client_order_id: str = "") -> Fault | None:
+def fault_take(*, operation: str, account: str) -> Fault | None:
     """Count this call against the first fault that stands for it; return what is to go wrong, if anything.
 
     One statement on a table that is empty in the product.
-
-    :param account: whose call it is; the paper order's where only ``client_order_id`` is told
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE_SQL, [operation, account, client_order_id])
+        cursor.execute(_TAKE_SQL, [operation, account])
         row = cursor.fetchone()
     if row is None or not row[0]:
         return None

@@ -14,6 +14,7 @@ from execution.venues.base import (
     Accepted,
     CancelAnswer,
     OpenOrder,
+    OrderRef,
     OrderRequest,
     Refused,
     StopRequest,
@@ -58,23 +59,23 @@ class PaperLine:
         self._after(fault)
         return answer
 
-    def order_fetch(self, *, client_order_id: str) -> VenueOrder | None:
+    def order_fetch(self, *, order: OrderRef) -> VenueOrder | None:
         """Ask about an order."""
-        fault = self._fault(Operation.FETCH, client_order_id=client_order_id)
+        fault = self._fault(Operation.FETCH, account=order.account)
         if fault is not None and fault.kind == Kind.FORGET:
             return None
-        order = self._venue.order_fetch(client_order_id=client_order_id)
+        report = self._venue.order_fetch(order=order)
         self._after(fault)
-        if order is not None and fault is not None and fault.kind == Kind.REPEAT:
-            return _fills_repeated(order)
-        return order
+        if report is not None and fault is not None and fault.kind == Kind.REPEAT:
+            return _fills_repeated(report)
+        return report
 
-    def order_cancel(self, *, client_order_id: str, now: datetime) -> CancelAnswer:
+    def order_cancel(self, *, order: OrderRef, now: datetime) -> CancelAnswer:
         """Ask for the end of an order."""
-        fault = self._fault(Operation.CANCEL, client_order_id=client_order_id)
+        fault = self._fault(Operation.CANCEL, account=order.account)
         if fault is not None and fault.kind == Kind.FORGET:
             return CancelAnswer.NOT_KNOWN
-        answer = self._venue.order_cancel(client_order_id=client_order_id, now=now)
+        answer = self._venue.order_cancel(order=order, now=now)
         self._after(fault)
         return answer
 
@@ -107,35 +108,35 @@ class PaperLine:
         self._after(fault)
         return answer
 
-    def stop_fetch(self, *, account: str, client_order_id: str) -> StopStatus | None:
+    def stop_fetch(self, *, stop: OrderRef) -> StopStatus | None:
         """Ask about a stop."""
-        fault = self._fault(Operation.FETCH, account=account)
+        fault = self._fault(Operation.FETCH, account=stop.account)
         if fault is not None and fault.kind == Kind.FORGET:
             return None
-        status = stop_fetch(account=account, client_order_id=client_order_id)
+        status = stop_fetch(stop=stop)
         self._after(fault)
         return status
 
-    def stop_cancel(self, *, account: str, client_order_id: str, now: datetime) -> CancelAnswer:
+    def stop_cancel(self, *, stop: OrderRef, now: datetime) -> CancelAnswer:
         """Ask for the end of a stop."""
-        fault = self._fault(Operation.CANCEL, account=account)
+        fault = self._fault(Operation.CANCEL, account=stop.account)
         if fault is not None and fault.kind == Kind.FORGET:
             return CancelAnswer.NOT_KNOWN
-        answer = stop_cancel(account=account, client_order_id=client_order_id)
+        answer = stop_cancel(stop=stop)
         self._after(fault)
         return answer
 
-    def stops_armed(self, *, accounts: Sequence[str]) -> set[str]:
+    def stops_armed(self, *, accounts: Sequence[str]) -> list[OrderRef]:
         """Ask which stops rest on these accounts; one account's faults are not those of all."""
         return stops_armed(accounts=accounts)
 
-    def _fault(self, operation: Operation, *, account: str = "", client_order_id: str = "") -> Fault | None:
+    def _fault(self, operation: Operation, *, account: str) -> Fault | None:
         """Take the fault of a call, and end the call here where nothing is to happen at the venue.
 
         :raises RetryLater: the venue is away
         :raises UnknownOutcome: the request is lost
         """
-        fault = fault_take(operation=operation.value, account=account, client_order_id=client_order_id)
+        fault = fault_take(operation=operation.value, account=account)
         if fault is not None and fault.kind == Kind.UNAVAILABLE:
             raise RetryLater("The venue is away (503)")
         if fault is not None and fault.kind == Kind.TIMEOUT_BEFORE:

@@ -13,7 +13,7 @@ from django.db.models import F, OuterRef, Q, Subquery
 from core.types import OrderSide
 from execution.domain.orders import market_limit
 from execution.models import PaperOrder, PaperStop
-from execution.venues.base import Accepted, CancelAnswer, Refused, StopRequest, StopStatus
+from execution.venues.base import Accepted, CancelAnswer, OrderRef, Refused, StopRequest, StopStatus
 from execution.venues.paper import paper_assumptions, request_refusal
 from markets.models import Instrument, Mark
 
@@ -51,15 +51,15 @@ def stop_place(*, request: StopRequest, now: datetime, why_not: str = "") -> Acc
     return Accepted(venue_order_id=f"stop-{stop.pk}")
 
 
-def stop_fetch(*, account: str, client_order_id: str) -> StopStatus | None:
+def stop_fetch(*, stop: OrderRef) -> StopStatus | None:
     """Return how a stop stands, None if it never arrived."""
-    stop = PaperStop.objects.filter(account=account, client_order_id=client_order_id).first()
-    return StopStatus(stop.status) if stop else None
+    row = PaperStop.objects.filter(account=stop.account, client_order_id=stop.client_order_id).first()
+    return StopStatus(row.status) if row else None
 
 
-def stop_cancel(*, account: str, client_order_id: str) -> CancelAnswer:
+def stop_cancel(*, stop: OrderRef) -> CancelAnswer:
     """Take a stop back; one that was touched already is an order, and stays."""
-    here = PaperStop.objects.filter(account=account, client_order_id=client_order_id)
+    here = PaperStop.objects.filter(account=stop.account, client_order_id=stop.client_order_id)
     ended = here.filter(status=PaperStop.Status.ARMED).update(
         status=PaperStop.Status.CANCELLED, end_reason="Cancelled on request"
     )
@@ -68,10 +68,19 @@ def stop_cancel(*, account: str, client_order_id: str) -> CancelAnswer:
     return CancelAnswer.ALREADY_ENDED if here.exists() else CancelAnswer.NOT_KNOWN
 
 
-def stops_armed(*, accounts: Sequence[str]) -> set[str]:
-    """Return the client ids of the stops that rest on these accounts."""
+def stops_armed(*, accounts: Sequence[str]) -> list[OrderRef]:
+    """Return the stops that rest on these accounts, oldest first."""
     armed = PaperStop.objects.filter(account__in=accounts, status=PaperStop.Status.ARMED)
-    return set(armed.values_list("client_order_id", flat=True))
+    return [
+        OrderRef(
+            client_order_id=stop.client_order_id,
+            account=stop.account,
+            instrument_code=stop.instrument_code,
+            policy=stop.policy,
+            venue_order_id=f"stop-{stop.pk}",
+        )
+        for stop in armed.order_by("pk")
+    ]
 
 
 def stop_worlds() -> set[str]:

@@ -10,6 +10,7 @@ from core.errors import RetryLater, UnknownOutcome
 from execution.venues.base import (
     Accepted,
     CancelAnswer,
+    OrderRef,
     OrderRequest,
     Refused,
     VenueFill,
@@ -51,14 +52,14 @@ class WeatherVenue:
         self._after()
         return answer
 
-    def order_fetch(self, *, client_order_id: str) -> VenueOrder | None:
+    def order_fetch(self, *, order: OrderRef) -> VenueOrder | None:
         """Tell how an order stands; the newest fill may be held back."""
-        self.withheld.add(client_order_id)
+        self.withheld.add(order.client_order_id)
         if self.weather is Weather.DEAF:
             raise RetryLater("no answer")
-        report = self._venue.order_fetch(client_order_id=client_order_id)
+        report = self._venue.order_fetch(order=order)
         if report is None or not report.fills or self.weather is not Weather.LATE:
-            self.withheld.discard(client_order_id)
+            self.withheld.discard(order.client_order_id)
             return report
         kept = report.fills[:-1]
         return replace(
@@ -68,10 +69,10 @@ class WeatherVenue:
             status=VenueStatus.OPEN if report.status is VenueStatus.FILLED else report.status,
         )
 
-    def order_cancel(self, *, client_order_id: str, now: datetime) -> CancelAnswer:
+    def order_cancel(self, *, order: OrderRef, now: datetime) -> CancelAnswer:
         """Cancel an order, or lose the request or its answer."""
         self._before()
-        answer = self._venue.order_cancel(client_order_id=client_order_id, now=now)
+        answer = self._venue.order_cancel(order=order, now=now)
         self._after()
         return answer
 

@@ -1,6 +1,7 @@
 """Both recordings from first to last trade, under every rule and both policies: the books stay exact.
 
-All six portfolios of a world live side by side, so that each trader is read once for all of them (FOL-2).
+The portfolios of a world live side by side, so that each trader is read once for all of them (FOL-2). Every
+rule is tried under the policy that asks more of it; `pytest -m exhaustive` tries every rule under both.
 """
 
 from __future__ import annotations
@@ -36,7 +37,16 @@ SETS = {
 }
 
 
-def portfolios_open(driver: ReplayDriver, owner: Any) -> list[Portfolio]:
+SOME = (
+    (ConflictRule.COMBINE, Policy.PERP),
+    (ConflictRule.LARGEST, Policy.SPOT),
+    (ConflictRule.FIRST, Policy.PERP),
+)
+ALL = tuple(product(ConflictRule, Policy))
+Chosen = tuple[tuple[ConflictRule, Policy], ...]
+
+
+def portfolios_open(driver: ReplayDriver, owner: Any, chosen: Chosen) -> list[Portfolio]:
     """One portfolio per rule and policy, all following every trader of the set."""
     return [
         driver.portfolio(
@@ -48,7 +58,7 @@ def portfolios_open(driver: ReplayDriver, owner: Any) -> list[Portfolio]:
             risk_profile="balanced" if policy is Policy.PERP else "conservative",
             auto_rebalance=True,
         )
-        for rule, policy in product(ConflictRule, Policy)
+        for rule, policy in chosen
     ]
 
 
@@ -125,13 +135,24 @@ def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "_poke", lambda *_: None)
 
 
+@pytest.mark.parametrize(
+    "chosen", [SOME, pytest.param(ALL, marks=pytest.mark.exhaustive)], ids=["some", "all"]
+)
 @pytest.mark.parametrize("world", SETS)
 def test_the_books_are_exact_after_a_whole_recording(
-    world: str, transactional_db: None, nobody_listens: None, coverage: Coverage, alice: Any
+    world: str,
+    chosen: Chosen,
+    transactional_db: None,
+    nobody_listens: None,
+    coverage: Coverage,
+    alice: Any,
+    request: pytest.FixtureRequest,
 ) -> None:
     """ALL-3, ALL-5, CON-3, EXE-7, OPS-2, BEY-1, BEY-3. Committed step by step, as it happens in service."""
+    if chosen is ALL and "exhaustive" not in request.config.getoption("-m"):
+        pytest.skip("six portfolios take minutes: pytest -m exhaustive")
     driver = ReplayDriver(world).start()
-    portfolios = portfolios_open(driver, alice)
+    portfolios = portfolios_open(driver, alice, chosen)
     moved = replay_to_the_end(driver)
     driver.observe(SETS[world])
     seconds = seconds_until_flat(driver)
@@ -140,7 +161,7 @@ def test_the_books_are_exact_after_a_whole_recording(
     assert driver.audit() == []
     assert seconds <= 70  # within the minute that an entry lives, and the cycle that follows it
     assert moved >= 100
-    assert len(coverage.changes) >= 500
+    assert len(coverage.changes) >= 80 * len(portfolios)
     coverage.kept()
     for portfolio in portfolios:
         everything_is_closed_and_paid(portfolio)

@@ -18,6 +18,7 @@ from positions.audit import books_audit
 from positions.models import Position, PositionSlice
 from positions.services import OrderNews, order_sync
 from tests.integration.money.desk import Desk, desk_open
+from tests.integration.money.venues import ref
 
 pytestmark = pytest.mark.django_db
 Operation, Kind = PaperFault.Operation, PaperFault.Kind
@@ -369,6 +370,6 @@ def test_the_venue_without_faults_costs_one_statement_more(
     """EXE-5: what only drills need is one look at an empty table."""
     order = sent(desk)
     with django_assert_num_queries(2):  # type: ignore[operator]
-        PaperVenue().order_fetch(client_order_id=order.client_order_id)
+        PaperVenue().order_fetch(order=ref(order.client_order_id))
     with django_assert_num_queries(3):  # type: ignore[operator]
-        PaperLine().order_fetch(client_order_id=order.client_order_id)
+        PaperLine().order_fetch(order=ref(order.client_order_id))

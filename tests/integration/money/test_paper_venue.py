@@ -14,6 +14,7 @@ from execution.venues.base import Accepted, CancelAnswer, OrderRequest, Refused,
 from execution.venues.paper import PaperVenue, paper_assumptions
 from markets.models import Instrument
 from tests.integration.money.desk import WORLD, Desk, desk_open
+from tests.integration.money.venues import ref
 from tests.replaying import StillClock
 
 pytestmark = pytest.mark.django_db
@@ -79,7 +80,7 @@ def test_an_order_meets_only_marks_that_came_after_it(desk: Desk) -> None:
     assert desk.match() == [], "that price was there before the order was"
     desk.mark("100100")
     assert desk.match() == [first]
-    order = VENUE.order_fetch(client_order_id=first)
+    order = VENUE.order_fetch(order=ref(first))
     assert order is not None
     assert order.fills[0].price == D("100113")  # 100,100 + 1 bp to the touch, and slippage
 
@@ -110,7 +111,7 @@ def test_a_market_order_pays_the_touch_and_never_the_far_end_of_a_broken_book(de
     first = send(desk, "BUY", "0.01", str(limit))
     assert tick(desk, "106000") == []
     assert tick(desk, "100000") == [first]
-    order = VENUE.order_fetch(client_order_id=first)
+    order = VENUE.order_fetch(order=ref(first))
     assert order is not None
     assert [fill.price for fill in order.fills] == [D("100013")]
 
@@ -120,7 +121,7 @@ def test_a_resting_order_fills_when_the_price_comes(desk: Desk) -> None:
     first = send(desk, "BUY", "0.01", "99000")
     assert tick(desk) == []
     assert tick(desk, "98000") == [first]
-    order = VENUE.order_fetch(client_order_id=first)
+    order = VENUE.order_fetch(order=ref(first))
     assert order is not None
     assert (order.status, order.filled_quantity) == (VenueStatus.FILLED, D("0.01"))
     assert order.fills[0].price == D("98012")
@@ -129,20 +130,20 @@ def test_a_resting_order_fills_when_the_price_comes(desk: Desk) -> None:
 
 def test_asked_by_client_id_it_answers_like_an_exchange(desk: Desk) -> None:
     """EXE-5, EXE-6: never heard of, open, partly filled, cancelled."""
-    assert VENUE.order_fetch(client_order_id="0xnone") is None
-    assert VENUE.order_cancel(client_order_id="0xnone", now=desk.now) == CancelAnswer.NOT_KNOWN
+    assert VENUE.order_fetch(order=ref("0xnone")) is None
+    assert VENUE.order_cancel(order=ref("0xnone"), now=desk.now) == CancelAnswer.NOT_KNOWN
     first = send(desk, "BUY", "0.15", "100100")
-    order = VENUE.order_fetch(client_order_id=first)
+    order = VENUE.order_fetch(order=ref(first))
     assert order is not None
     assert (order.status, order.fills) == (VenueStatus.OPEN, ())
     tick(desk)
-    order = VENUE.order_fetch(client_order_id=first)
+    order = VENUE.order_fetch(order=ref(first))
     assert order is not None
     assert (order.status, order.filled_quantity, len(order.fills)) == (VenueStatus.OPEN, D("0.09999"), 1)
-    assert VENUE.order_cancel(client_order_id=first, now=desk.now) == CancelAnswer.CANCELLED
-    assert VENUE.order_cancel(client_order_id=first, now=desk.now) == CancelAnswer.ALREADY_ENDED
+    assert VENUE.order_cancel(order=ref(first), now=desk.now) == CancelAnswer.CANCELLED
+    assert VENUE.order_cancel(order=ref(first), now=desk.now) == CancelAnswer.ALREADY_ENDED
     assert tick(desk) == []
-    order = VENUE.order_fetch(client_order_id=first)
+    order = VENUE.order_fetch(order=ref(first))
     assert order is not None
     assert (order.status, order.filled_quantity, order.reason) == (
         VenueStatus.CANCELLED,
@@ -165,7 +166,7 @@ def test_reduce_only_never_turns_the_position(desk: Desk) -> None:
     second = send(desk, "SELL", "0.02", "99000", reduce_only=True)
     assert tick(desk) == [first, second]
     assert held(desk) == {}
-    ended = VENUE.order_fetch(client_order_id=second)
+    ended = VENUE.order_fetch(order=ref(second))
     assert ended is not None
     assert (ended.status, ended.reason, ended.fills) == (VenueStatus.CANCELLED, "Nothing left to reduce", ())
 
@@ -179,7 +180,7 @@ def test_reduce_only_takes_what_is_there(desk: Desk) -> None:
     tick(desk)
     assert held(desk) == {}
     tick(desk)
-    ended = VENUE.order_fetch(client_order_id=order)
+    ended = VENUE.order_fetch(order=ref(order))
     assert ended is not None
     assert (ended.status, ended.filled_quantity) == (VenueStatus.CANCELLED, D("0.02"))
 
@@ -207,7 +208,7 @@ def test_a_request_that_was_held_up_is_not_taken(desk: Desk) -> None:
 def test_it_lists_what_works_on_an_account(desk: Desk) -> None:
     """EXE-6: by account, with what is filled; ended orders are left out."""
     ended, working = send(desk, "BUY", "0.01", "100100"), send(desk, "BUY", "0.15", "100100")
-    VENUE.order_cancel(client_order_id=ended, now=desk.now)
+    VENUE.order_cancel(order=ref(ended), now=desk.now)
     tick(desk)
     (order,) = VENUE.orders_open(account=f"portfolio:{desk.pk}")
     assert (order.client_order_id, order.instrument_code, order.side) == (working, "BTC", "BUY")
@@ -228,7 +229,7 @@ def test_time_over_is_time_over(desk: Desk) -> None:
     desk.later(60)
     desk.mark("100000")
     assert desk.match() == [first]
-    order = VENUE.order_fetch(client_order_id=first)
+    order = VENUE.order_fetch(order=ref(first))
     assert order is not None
     assert (order.status, order.fills) == (VenueStatus.EXPIRED, ())
 

@@ -21,6 +21,7 @@ from execution.venues.paper import PaperVenue
 from positions.audit import books_audit
 from positions.services import order_sync, report_book
 from tests.integration.money.desk import Desk, desk_open
+from tests.integration.money.venues import ref
 
 pytestmark = pytest.mark.django_db
 
@@ -126,7 +127,7 @@ def test_an_order_whose_time_ran_out_in_the_batch_is_not_sent(desk: Desk) -> Non
     assert order_submit(order_id=order.pk, now=desk.now, clock=Late(desk, 60)) == "pending"
     order.refresh_from_db()
     assert order.submit_claimed_at is None
-    assert PaperVenue().order_fetch(client_order_id=order.client_order_id) is None
+    assert PaperVenue().order_fetch(order=ref(order.client_order_id)) is None
 
 
 def test_an_order_long_on_its_way_is_not_given_up_for_lost(desk: Desk) -> None:

@@ -5,8 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 
 from core.errors import RetryLater, UnknownOutcome
-from execution.venues.base import Accepted, CancelAnswer, OrderRequest, Refused, VenueFill, VenueOrder
+from execution.venues.base import (
+    Accepted,
+    CancelAnswer,
+    OrderRef,
+    OrderRequest,
+    Refused,
+    VenueFill,
+    VenueOrder,
+)
 from execution.venues.paper import PaperVenue
+
+
+def ref(client_order_id: str) -> OrderRef:
+    """Return what the paper venue is asked about an order by; it needs no more than its client id."""
+    return OrderRef(client_order_id=client_order_id, account="", instrument_code="BTC", policy="perp")
 
 
 class Moody:
@@ -35,13 +48,13 @@ class Moody:
             raise UnknownOutcome("no answer in 5 s")
         return answer
 
-    def order_fetch(self, *, client_order_id: str) -> VenueOrder | None:
+    def order_fetch(self, *, order: OrderRef) -> VenueOrder | None:
         if self.deaf:
             raise RetryLater("no answer")
-        return self._venue.order_fetch(client_order_id=client_order_id)
+        return self._venue.order_fetch(order=order)
 
-    def order_cancel(self, *, client_order_id: str, now: datetime) -> CancelAnswer:
-        answer = self._venue.order_cancel(client_order_id=client_order_id, now=now)
+    def order_cancel(self, *, order: OrderRef, now: datetime) -> CancelAnswer:
+        answer = self._venue.order_cancel(order=order, now=now)
         if self.cancel == "lost":
             raise UnknownOutcome("no answer in 5 s")
         return answer

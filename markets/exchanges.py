@@ -1,0 +1,134 @@
+"""Exchanges through ccxt: making a client that does what we ask and nothing else, and reading its errors.
+
+ccxt adds things of its own to what it sends: on Hyperliquid it signs an approval of a builder's fee and sets
+a referrer before the first signed request, and attaches a builder to every order, with a fee of 0 where the
+fee is switched off; elsewhere it sends broker ids and a ``Referer`` header. All of that is switched off here.
+Its own throttle is off as well: the shared budget (``markets.budget``) stands in front of every request.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, Final
+
+from django.conf import settings
+
+from accounts.sealing import AccountKeys
+from core.errors import BadAnswer, InputError, RateLimited, RetryLater
+
+REQUEST_TIMEOUT_S: Final = 8.0
+_ADDRESS: Final = re.compile(r"https?://\S+")
+_NO_BROKER: Final[dict[str, Any]] = {"broker": {}, "brokerId": None}
+
+
+class AccessRefused(RetryLater):
+    """The venue does not accept the key, or not for this. Only a person can mend that."""
+
+
+def exchange_make(
+    *,
+    venue: str,
+    sandbox: bool = False,
+    keys: AccountKeys | None = None,
+    asynchronous: bool = False,
+    **options: Any,
+) -> Any:
+    """Return a new ccxt client of one venue; ccxt is imported only here.
+
+    With ``EXCHANGE_GATEWAY`` set, every request goes to ``<gateway>/<host of the venue>/<path>`` instead.
+
+    :param venue: as ccxt names it, "binance"
+    :param keys: without them only public requests work
+    :param asynchronous: the client belongs to the event loop it is first used in, and has to be closed
+    :param options: ccxt's own, for this venue
+    :raises InputError: ccxt has no such venue, or the venue has no sandbox
+    """
+    client = _class(venue, asynchronous)(
+        {
+            "enableRateLimit": False,
+            "timeout": int(REQUEST_TIMEOUT_S * 1000),
+            "options": options,
+            **_credentials(venue, keys),
+        }
+    )
+    client.options.update(_NO_BROKER)  # given with the options above they would be merged, not replaced
+    if sandbox:
+        if not client.urls.get("test"):
+            raise InputError(f"{client.name} has no test environment that can be used.", field="sandbox")
+        client.set_sandbox_mode(True)
+    if settings.EXCHANGE_GATEWAY:
+        client.urls["api"] = _rerouted(client.urls["api"], settings.EXCHANGE_GATEWAY)
+    return client
+
+
+def read_error(error: Exception, *, venue: str) -> RetryLater:
+    """Return what an error of ccxt means where a request only reads: nothing happened."""
+    from ccxt.base import errors
+
+    said = f"{venue}: {error_text(error)}"
+    if isinstance(error, errors.RateLimitExceeded | errors.DDoSProtection):
+        return RateLimited(f"{said}; it asks for a pause")
+    if isinstance(error, errors.AuthenticationError):  # so are permission denied and account suspended
+        return AccessRefused(said)
+    if isinstance(error, errors.BadResponse | errors.NullResponse):
+        return BadAnswer(said)
+    return RetryLater(said)
+
+
+def error_text(error: Exception) -> str:
+    """Return an error of ccxt in a few words, without the addresses it may carry."""
+    text = " ".join(_ADDRESS.sub("", str(error)).split())
+    return f"{type(error).__name__}: {text[:160]}"
+
+
+def _class(venue: str, asynchronous: bool) -> type[Any]:
+    import ccxt
+
+    if venue not in ccxt.exchanges:
+        raise InputError(f"“{venue}” is no exchange that can be reached from here.", field="venue")
+    return _quiet(venue, asynchronous)
+
+
+@cache
+def _quiet(venue: str, asynchronous: bool) -> type[Any]:
+    """Return ccxt's class of a venue without what it would send by itself."""
+    import ccxt
+    import ccxt.async_support as ccxt_async
+
+    base = getattr(ccxt_async if asynchronous else ccxt, venue)
+
+    def sign(self: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+        request: dict[str, Any] = base.sign(self, *arguments, **named)
+        if request.get("headers"):
+            request["headers"].pop("Referer", None)
+        return request
+
+    changed: dict[str, Any] = {"sign": sign}
+    if venue == "hyperliquid":
+        names = ("initialize_client", "handle_builder_fee_approval", "set_ref")
+        changed |= dict.fromkeys(names, _nothing_async if asynchronous else _nothing)
+    return type(f"Quiet{venue.title()}", (base,), changed)
+
+
+def _nothing(_: Any) -> bool:
+    return True
+
+
+async def _nothing_async(_: Any) -> bool:
+    return True
+
+
+def _credentials(venue: str, keys: AccountKeys | None) -> dict[str, str]:
+    if keys is None:
+        return {}
+    if venue == "hyperliquid":
+        return {"walletAddress": keys.account or keys.api_key, "privateKey": keys.secret}
+    return {"apiKey": keys.api_key, "secret": keys.secret, "password": keys.password}
+
+
+def _rerouted(urls: Any, gateway: str) -> Any:
+    """Return ccxt's tree of addresses with each host moved into the path behind the gateway."""
+    if isinstance(urls, dict):
+        return {name: _rerouted(url, gateway) for name, url in urls.items()}
+    return f"{gateway}/{urls.split('://', 1)[-1]}"
