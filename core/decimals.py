@@ -61,6 +61,18 @@ def to_significant(value: Decimal, digits: int, *, places: int, up: bool) -> Dec
     return value.quantize(Decimal(1).scaleb(exponent), rounding=ROUND_CEILING if up else ROUND_FLOOR)
 
 
+def to_price_step(value: Decimal, step: Decimal, *, up: bool) -> Decimal:
+    """Round a positive price to a multiple of ``step`` (> 0), which need not be a power of ten.
+
+    :param up: round away from zero if true, toward zero if false
+    """
+    if value <= 0:
+        msg = f"a price must be above zero, got {value}"
+        raise ValueError(msg)
+    steps = (value / step).to_integral_value(rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    return steps * step
+
+
 def part_of(*, amount: Decimal, part: Decimal, whole: Decimal, step: Decimal = MONEY_STEP) -> Decimal:
     """Return amount × part ÷ whole to a multiple of ``step``, half to even; all of it where part = whole.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from core.decimals import to_significant, to_step
+from core.decimals import ONE, ZERO, to_price_step, to_significant, to_step
 
 # Wrapped or bridged coin → the coin it stands for. Sources: the issuers' own pages (BitGo, Coinbase,
 # Threshold, Unit on Hyperliquid). Staked coins are left out: they carry a yield and a price of their own.
@@ -40,6 +40,9 @@ class Instrument:
     :param multiplier: how many units of the underlying one unit of this instrument holds
     :param quantity_step: smallest difference between two order quantities
     :param price_places: most decimals a price may carry, beside ``price_digits`` significant digits
+    :param price_step: smallest difference between two prices, at a venue that has one; it then counts alone
+    :param min_quantity: smallest quantity of an order that opens or enlarges; 0 where one step is enough
+    :param max_quantity: largest quantity of one order; None where the venue names none
     :param min_notional: smallest order value in quote currency
     :param max_leverage: venue's highest leverage; half its inverse is the maintenance margin rate
     """
@@ -53,6 +56,14 @@ class Instrument:
     min_notional: Decimal = Decimal(10)
     max_leverage: int = 20
     quote: str = "USD"
+    price_step: Decimal | None = None
+    min_quantity: Decimal = ZERO
+    max_quantity: Decimal | None = None
+
+    @property
+    def price_smallest(self) -> Decimal:
+        """The lowest price that this instrument's precision can write."""
+        return ONE.scaleb(-self.price_places) if self.price_step is None else self.price_step
 
     def quantity(self, value: Decimal) -> Decimal:
         """Round a quantity toward zero to this instrument's step."""
@@ -60,6 +71,8 @@ class Instrument:
 
     def price(self, value: Decimal, *, up: bool) -> Decimal:
         """Round a price to this instrument's precision, up or down."""
+        if self.price_step is not None:
+            return to_price_step(value, self.price_step, up=up)
         return to_significant(value, self.price_digits, places=self.price_places, up=up)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin
-from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, World
+from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, VenueInstrument, World
 
 
 @admin.register(World)
@@ -83,3 +83,24 @@ class CandleAdmin(ReadOnlyAdmin):
     list_filter = ("world", "source", "closed")
     search_fields = ("instrument__code",)
     ordering = ("-opened_at", "instrument")
+
+
+@admin.register(VenueInstrument)
+class VenueInstrumentAdmin(ReadOnlyAdmin):
+    """Rules of trading venues."""
+
+    list_display = (
+        "venue",
+        "sandbox",
+        "policy",
+        "instrument",
+        "symbol",
+        "quantity_step",
+        "price_step",
+        "min_notional",
+        "active",
+        "read_at",
+    )
+    list_filter = ("venue", "sandbox", "policy", "active")
+    search_fields = ("instrument__code", "symbol")
+    ordering = ("venue", "policy", "instrument")

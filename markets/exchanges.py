@@ -19,6 +19,8 @@ from core.errors import BadAnswer, InputError, RateLimited, RetryLater
 
 REQUEST_TIMEOUT_S: Final = 8.0
 _ADDRESS: Final = re.compile(r"https?://\S+")
+# Venues whose test environment is the "demo" one: ccxt no longer speaks to the testnet of Binance's futures.
+_DEMO: Final = frozenset({"binance"})
 _NO_BROKER: Final[dict[str, Any]] = {"broker": {}, "brokerId": None}
 
 
@@ -54,9 +56,7 @@ def exchange_make(
     )
     client.options.update(_NO_BROKER)  # given with the options above they would be merged, not replaced
     if sandbox:
-        if not client.urls.get("test"):
-            raise InputError(f"{client.name} has no test environment that can be used.", field="sandbox")
-        client.set_sandbox_mode(True)
+        _sandbox_use(client, venue)
     if settings.EXCHANGE_GATEWAY:
         client.urls["api"] = _rerouted(client.urls["api"], settings.EXCHANGE_GATEWAY)
     return client
@@ -80,6 +80,15 @@ def error_text(error: Exception) -> str:
     """Return an error of ccxt in a few words, without the addresses it may carry."""
     text = " ".join(_ADDRESS.sub("", str(error)).split())
     return f"{type(error).__name__}: {text[:160]}"
+
+
+def _sandbox_use(client: Any, venue: str) -> None:
+    if venue in _DEMO:
+        client.enable_demo_trading(True)
+    elif client.urls.get("test"):
+        client.set_sandbox_mode(True)
+    else:
+        raise InputError(f"{client.name} has no test environment that can be used.", field="sandbox")
 
 
 def _class(venue: str, asynchronous: bool) -> type[Any]:

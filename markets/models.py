@@ -10,6 +10,7 @@ from django.db.models.lookups import Exact
 from core.clock import WorldTime, utc_now
 from core.decimals import PRICE_DIGITS, QUANTITY_DIGITS
 from core.instruments import Instrument as InstrumentSpec
+from core.types import Policy
 from markets.domain.candles import Candle as CandleData
 
 LIVE = "live"
@@ -242,4 +243,76 @@ class Candle(models.Model):
             low=self.low,
             close=self.close,
             volume=self.volume,
+        )
+
+
+class VenueInstrument(models.Model):
+    """One market of a trading venue and the rules its orders must keep, as the venue last told them.
+
+    Quantities are in units of our instrument, whatever the venue counts in; ``contract_size`` converts.
+    A price keeps either a step or, as on Hyperliquid, a number of significant digits and of decimals.
+    """
+
+    venue = models.CharField(max_length=24, help_text="As ccxt names it, e.g. 'binance'.")
+    sandbox = models.BooleanField(default=False)
+    policy = models.CharField(max_length=4, choices=[(policy.value, policy.value) for policy in Policy])
+    instrument = models.ForeignKey(Instrument, on_delete=models.CASCADE, related_name="venue_rules")
+    quote = models.CharField(max_length=8, help_text="What it is paid in, e.g. 'USDT'.")
+    symbol = models.CharField(max_length=64, help_text="As ccxt names it, e.g. 'BTC/USDT:USDT'.")
+    market_id = models.CharField(max_length=64, help_text="The venue's own name of it, e.g. 'BTCUSDT'.")
+    asset_number = models.PositiveIntegerField(
+        null=True, blank=True, help_text="The venue's number of it, where orders name it by number."
+    )
+    quantity_step = models.DecimalField(**QUANTITY_DIGITS)
+    min_quantity = models.DecimalField(**QUANTITY_DIGITS, default=0)
+    max_quantity = models.DecimalField(**QUANTITY_DIGITS, null=True, blank=True)
+    price_step = models.DecimalField(**PRICE_DIGITS, null=True, blank=True)
+    price_places = models.PositiveSmallIntegerField(null=True, blank=True)
+    price_digits = models.PositiveSmallIntegerField(null=True, blank=True)
+    min_notional = models.DecimalField(max_digits=18, decimal_places=8, help_text="In the quote currency.")
+    contract_size = models.DecimalField(
+        max_digits=24, decimal_places=12, default=1, help_text="Units of our instrument per unit there."
+    )
+    max_leverage = models.PositiveSmallIntegerField(null=True, blank=True)
+    maker_fee = models.DecimalField(max_digits=10, decimal_places=8, help_text="Fraction of notional.")
+    taker_fee = models.DecimalField(max_digits=10, decimal_places=8, help_text="Fraction of notional.")
+    active = models.BooleanField(default=True, help_text="The venue takes orders for it.")
+    read_at = models.DateTimeField(help_text="When the venue told these rules.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["venue", "sandbox", "policy", "instrument", "quote"],
+                name="venue_instrument_once_per_quote",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(quantity_step__gt=0, contract_size__gt=0, min_quantity__gte=0),
+                name="venue_instrument_quantities",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(price_step__gt=0, price_places__isnull=True, price_digits__isnull=True)
+                | models.Q(price_step__isnull=True, price_places__isnull=False, price_digits__gt=0),
+                name="venue_instrument_one_price_rule",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.venue} {self.symbol}"
+
+    def spec(self) -> InstrumentSpec:
+        """Return the pure description that the deciding code works with, in this venue's steps."""
+        ours = self.instrument
+        return InstrumentSpec(
+            code=ours.code,
+            underlying=ours.underlying,
+            multiplier=ours.multiplier,
+            quantity_step=self.quantity_step,
+            price_places=self.price_places or 0,
+            price_digits=self.price_digits or ours.price_digits,
+            price_step=self.price_step,
+            min_notional=self.min_notional,
+            min_quantity=self.min_quantity,
+            max_quantity=self.max_quantity,
+            max_leverage=min(self.max_leverage or ours.max_leverage, ours.max_leverage),
+            quote=self.quote,
         )

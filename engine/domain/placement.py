@@ -128,7 +128,7 @@ def placement_decide(
 
 
 def sendable(*, quantity: Decimal, purpose: Purpose, market: Market) -> bool:
-    """Tell whether a signed order quantity reaches the venue's minimum.
+    """Tell whether a signed order quantity reaches the venue's minimums.
 
     The venue values an entry at its limit, which for a sell lies below the mark; an order that passed at the
     mark alone would be refused and decided again without end.
@@ -136,6 +136,8 @@ def sendable(*, quantity: Decimal, purpose: Purpose, market: Market) -> bool:
     price = market.mark
     if not purpose.reduces:
         price = min(price, limit_price(side_up=quantity > 0, purpose=purpose, market=market))
+    if not purpose.reduces and abs(quantity) < market.instrument.min_quantity:
+        return False
     return abs(quantity) * price >= market.instrument.min_notional
 
 
@@ -147,7 +149,7 @@ def limit_price(*, side_up: bool, purpose: Purpose, market: Market) -> Decimal:
     reach = EXIT_REACH if purpose.reduces else ENTRY_REACH
     raw = market.mark * (ONE + reach if side_up else ONE - reach)
     rounded = market.instrument.price(raw, up=side_up is purpose.reduces)
-    return max(rounded, ONE.scaleb(-market.instrument.price_places))
+    return max(rounded, market.instrument.price_smallest)
 
 
 def step_toward(
