@@ -1,100 +1,255 @@
-"""One request budget per venue, shared by all processes through Redis (SYN-3).
+"""Request budgets, shared by all processes through Redis: one per venue and address it sees us from (SYN-3).
 
-A bucket of ``burst`` weights fills up at ``rate`` weights a second. With burst + 60 x rate = the venue's
-allowance per minute, no 60 seconds see more than the venue allows. A request takes its weight at once and
-waits until the bucket has earned it; requests are served in the order in which they asked.
+Most venues count per IP address, so a budget belongs to ``EGRESS_NAME``, the address this machine is seen
+from; processes on several machines behind one address give them one name. Where a venue counts per account
+as well, that is a budget of its own, with ``account`` set. ``markets.venue_limits`` says what is allowed.
+
+A request waits until the bucket has earned its weight. Exits go before orders, orders before the sync of
+traders, that before previews; within one priority nobody who asks much can starve another. The script that
+sees to it is explained in ``markets.budget_script``. Loops use :class:`VenueBudget`, threads
+:class:`BudgetNow`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
 
 import redis
+from django.conf import settings
 
+from core.clock import SYSTEM_CLOCK
 from core.errors import RateLimited, RetryLater
-from markets.connections import redis_open
+from markets.budget_script import SCRIPT
+from markets.connections import redis_open, redis_open_now
+from markets.domain.allowance import MINUTE_PARTS, RESERVED, Allowance, BudgetPriority
 
-BURST_SHARE: Final = 12  # a twelfth of the minute's allowance may go out at once
-
-# KEYS[1] bucket; ARGV weight, rate, burst, longest wait. Returns {taken, seconds to wait}.
-_TAKE: Final = """
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local weight, rate = tonumber(ARGV[1]), tonumber(ARGV[2])
-local burst, longest = tonumber(ARGV[3]), tonumber(ARGV[4])
-local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens, at = tonumber(bucket[1]) or burst, tonumber(bucket[2]) or now
-tokens = math.min(burst, tokens + math.max(0, now - at) * rate)
-local wait = math.max(0, (weight - tokens) / rate)
-if wait > longest then
-    return {0, tostring(wait)}
-end
-redis.call('HSET', KEYS[1], 'tokens', tostring(tokens - weight), 'at', tostring(now))
-redis.call('PEXPIRE', KEYS[1], 600000)
-return {1, tostring(wait)}
-"""
-# KEYS[1] bucket; ARGV rate, burst. Leaves nothing to spend: the venue has just said that we asked too much.
-_DRAIN: Final = """
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens, at = tonumber(bucket[1]) or burst, tonumber(bucket[2]) or now
-tokens = math.min(burst, tokens + math.max(0, now - at) * rate)
-redis.call('HSET', KEYS[1], 'tokens', tostring(math.min(tokens, 0)), 'at', tostring(now))
-redis.call('PEXPIRE', KEYS[1], 600000)
-"""
+BURST_SHARE = MINUTE_PARTS
+SHOWN_EVERY_S: Final = 2.0  # who waits shows its ticket as often, and learns of shorter waits
+COUNTS: Final = "budget:counts"
+INDEX: Final = "budget:index"
 
 
 class BudgetExhausted(RateLimited):
     """Our own budget has no room soon enough; nothing was sent. ``retry_after_s`` says when it has."""
 
 
-class VenueBudget:
-    """The shared budget of one venue. Belongs to the event loop it was first used in.
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """On whose behalf requests are made: of two askers of one priority neither can starve the other."""
+
+    priority: BudgetPriority = BudgetPriority.SYNC
+    asker: str = ""
+
+
+_NOBODY: Final = Asking()
+_asking: ContextVar[Asking] = ContextVar("budget_asking", default=_NOBODY)
+
+
+@contextmanager
+def asking(*, priority: BudgetPriority, asker: str = "") -> Iterator[None]:
+    """Ask everything in this block, and in tasks begun in it, with this priority on this one's behalf."""
+    token = _asking.set(Asking(priority, asker))
+    try:
+        yield
+    finally:
+        _asking.reset(token)
+
+
+class _Bucket:
+    """What both kinds of budget share: the names in Redis, and the script's arguments and answers."""
+
+    def __init__(self, *, venue: str, allowance: Allowance, account: str) -> None:
+        self.burst, self.rate, self.window_s = allowance.burst, allowance.rate, allowance.window_s
+        self._label, self._listed = venue, int(not account)
+        self._key = f"budget:{settings.EGRESS_NAME}:{venue}" + (f":{account}" if account else "")
+        self._keys = [self._key, f"{self._key}:line", f"{self._key}:flows", COUNTS, INDEX]
+
+    def _arguments(self, operation: str, *values: object) -> list[str]:
+        written = (f"{value:.9f}" if isinstance(value, float) else str(value) for value in values)
+        return [operation, f"{self.rate:.9f}", f"{self.burst:.9f}", *written]
+
+    def _take_arguments(
+        self, weight: float, longest_s: float, priority: BudgetPriority | None, asker: str | None, ticket: str
+    ) -> list[str]:
+        ambient = _asking.get()
+        rank = ambient.priority if priority is None else priority
+        who = (ambient.asker if asker is None else asker).replace(" ", "_")
+        return self._arguments(
+            *("take", float(weight), max(0.0, longest_s), int(rank), RESERVED[rank], who, ticket),
+            *(SHOWN_EVERY_S, self._label, self._listed),
+        )
+
+    def _answer(self, answer: Any) -> tuple[bool, float, str]:
+        """Return whether the weight was taken, the seconds to wait, and the ticket to show after them.
+
+        :raises BudgetExhausted: it would take too long
+        """
+        taken, wait_s, ticket = int(answer[0]), float(answer[1]), answer[2].decode()
+        if taken < 0:
+            message = f"our request budget is spent for the next {wait_s:.1f} s"
+            raise BudgetExhausted(message, retry_after_s=wait_s)
+        return bool(taken), wait_s if taken else min(wait_s, SHOWN_EVERY_S), ticket
+
+    def _used_arguments(self, used: float, limit: float, window_s: float | None) -> list[str]:
+        return self._arguments("used", float(used), float(limit), float(window_s or self.window_s))
+
+
+class VenueBudget(_Bucket):
+    """A budget for code in an event loop. Belongs to the loop it was first used in.
 
     :param venue: name of the bucket, the same in every process
-    :param weight_per_minute: the venue's allowance
+    :param weight_per_minute: the venue's allowance, where that is all there is to say
+    :param allowance: the allowance in full
+    :param account: whose budget it is, where the venue counts per account
     """
 
-    def __init__(self, *, venue: str, weight_per_minute: int, redis_url: str) -> None:
-        self.burst = weight_per_minute / BURST_SHARE
-        self.rate = (weight_per_minute - self.burst) / 60
-        self._key = f"budget:{venue}"
+    def __init__(
+        self,
+        *,
+        venue: str,
+        weight_per_minute: float = 0,
+        allowance: Allowance | None = None,
+        account: str = "",
+        redis_url: str,
+    ) -> None:
+        allowed = allowance or Allowance.window(weight=weight_per_minute, parts=BURST_SHARE)
+        super().__init__(venue=venue, allowance=allowed, account=account)
         self._redis = redis_open(url=redis_url)
-        self._take = self._redis.register_script(_TAKE)
-        self._drain = self._redis.register_script(_DRAIN)
+        self._script = self._redis.register_script(SCRIPT)
 
-    async def take(self, weight: int, *, max_wait_s: float) -> float:
+    async def take(
+        self,
+        weight: float,
+        *,
+        max_wait_s: float,
+        priority: BudgetPriority | None = None,
+        asker: str | None = None,
+    ) -> float:
         """Wait until ``weight`` may be spent and spend it; return the seconds waited.
 
+        :param priority: else that of the surrounding :func:`asking`, else SYNC
+        :param asker: on whose behalf, such as a user's id; else that of the surrounding :func:`asking`
         :raises BudgetExhausted: that would take longer than ``max_wait_s``; nothing was spent
         :raises RetryLater: the budget cannot be reached, so nothing may be asked
         """
-        arguments = [f"{value:.9f}" for value in (weight, self.rate, self.burst, max(0.0, max_wait_s))]
-        try:
-            taken, wait = await self._take(keys=[self._key], args=arguments)
-        except redis.RedisError as error:
-            raise RetryLater(f"the shared request budget in Redis cannot be reached: {error}") from error
-        wait_s = float(wait)
-        if not taken:
-            message = f"our request budget is spent for the next {wait_s:.1f} s"
-            raise BudgetExhausted(message, retry_after_s=wait_s)
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        return wait_s
+        begun_s, waited_s, ticket = SYSTEM_CLOCK.monotonic_s(), 0.0, ""
+        while True:
+            left_s = max_wait_s - (SYSTEM_CLOCK.monotonic_s() - begun_s if ticket else 0.0)
+            arguments = self._take_arguments(weight, left_s, priority, asker, ticket)
+            taken, wait_s, ticket = self._answer(await self._run(arguments))
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+                waited_s += wait_s
+            if taken:
+                return waited_s
 
-    async def drain(self) -> None:
-        """Leave nothing to spend, after the venue said that we asked too much.
+    async def give_back(self, weight: float) -> None:
+        """Give back what was taken for a request that was not sent.
 
         :raises RetryLater: the budget cannot be reached
         """
-        try:
-            await self._drain(keys=[self._key], args=[f"{self.rate:.9f}", f"{self.burst:.9f}"])
-        except redis.RedisError as error:
-            raise RetryLater(f"the shared request budget in Redis cannot be reached: {error}") from error
+        await self._run(self._arguments("back", float(weight)))
+
+    async def used(self, used: float, limit: float, *, window_s: float | None = None) -> bool:
+        """Believe the venue's own count where it is higher than ours; return whether it was.
+
+        :param used: what it counted in its present window, which begins at a whole multiple of its length
+        :param limit: what it allows in one
+        :param window_s: the window's length, where it is not the allowance's own
+        :raises RetryLater: the budget cannot be reached
+        """
+        return bool((await self._run(self._used_arguments(used, limit, window_s)))[0])
+
+    async def pause(self, *, for_s: float) -> None:
+        """Let nobody, in any process, ask for so many seconds: the venue said so. A longer pause stands.
+
+        :raises RetryLater: the budget cannot be reached
+        """
+        await self._run(self._arguments("pause", float(for_s), self._label))
+
+    async def drain(self) -> None:
+        """Leave nothing to spend, after the venue said that we asked too much without naming a pause.
+
+        :raises RetryLater: the budget cannot be reached
+        """
+        await self.pause(for_s=0)
 
     async def close(self) -> None:
         """Give back the connection."""
         await self._redis.aclose()
+
+    async def _run(self, arguments: list[str]) -> Any:
+        try:
+            return await self._script(keys=self._keys, args=arguments)
+        except redis.RedisError as error:
+            raise RetryLater(f"the shared request budget in Redis cannot be reached: {error}") from error
+
+
+class BudgetNow(_Bucket):
+    """The same budget for threads: the same buckets, the same order, the same errors. Safe to share."""
+
+    def __init__(
+        self,
+        *,
+        venue: str,
+        weight_per_minute: float = 0,
+        allowance: Allowance | None = None,
+        account: str = "",
+        redis_url: str,
+    ) -> None:
+        allowed = allowance or Allowance.window(weight=weight_per_minute, parts=BURST_SHARE)
+        super().__init__(venue=venue, allowance=allowed, account=account)
+        self._redis = redis_open_now(url=redis_url)
+        self._script = self._redis.register_script(SCRIPT)
+
+    def take(
+        self,
+        weight: float,
+        *,
+        max_wait_s: float,
+        priority: BudgetPriority | None = None,
+        asker: str | None = None,
+    ) -> float:
+        """Wait until ``weight`` may be spent and spend it; see :meth:`VenueBudget.take`."""
+        begun_s, waited_s, ticket = SYSTEM_CLOCK.monotonic_s(), 0.0, ""
+        while True:
+            left_s = max_wait_s - (SYSTEM_CLOCK.monotonic_s() - begun_s if ticket else 0.0)
+            arguments = self._take_arguments(weight, left_s, priority, asker, ticket)
+            taken, wait_s, ticket = self._answer(self._run(arguments))
+            if wait_s > 0:
+                time.sleep(wait_s)
+                waited_s += wait_s
+            if taken:
+                return waited_s
+
+    def give_back(self, weight: float) -> None:
+        """Give back what was taken for a request that was not sent."""
+        self._run(self._arguments("back", float(weight)))
+
+    def used(self, used: float, limit: float, *, window_s: float | None = None) -> bool:
+        """Believe the venue's own count where it is higher than ours; see :meth:`VenueBudget.used`."""
+        return bool(self._run(self._used_arguments(used, limit, window_s))[0])
+
+    def pause(self, *, for_s: float) -> None:
+        """Let nobody, in any process, ask for so many seconds. A longer pause stands."""
+        self._run(self._arguments("pause", float(for_s), self._label))
+
+    def drain(self) -> None:
+        """Leave nothing to spend, after the venue said that we asked too much without naming a pause."""
+        self.pause(for_s=0)
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._redis.close()
+
+    def _run(self, arguments: list[str]) -> Any:
+        try:
+            return self._script(keys=self._keys, args=arguments)
+        except redis.RedisError as error:
+            raise RetryLater(f"the shared request budget in Redis cannot be reached: {error}") from error

@@ -22,6 +22,7 @@ from core.decimals import ZERO
 from core.errors import EnsembleError
 from markets.candle_book import CodeRecord
 from markets.candle_store import candles_write
+from markets.domain.allowance import BudgetPriority
 from markets.domain.candle_building import SPAN_US, CandleRecord
 from markets.domain.candles import CANDLE_SPAN, Candle, candle_open_at
 from markets.domain.moments import at_of, us_of
@@ -109,7 +110,11 @@ async def snapshot_ask(
     }
     weight = _WEIGHT + -(-count // _ROWS_A_WEIGHT)
     rows: tuple[VenueCandle, ...] = await client.ask(
-        request, tuple[VenueCandle, ...], max_wait_s=WAIT_S, weight=weight
+        request,
+        tuple[VenueCandle, ...],
+        max_wait_s=WAIT_S,
+        weight=weight,
+        priority=BudgetPriority.PREVIEW,
     )
     return rows
 

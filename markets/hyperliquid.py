@@ -19,6 +19,7 @@ from core.decimals import ZERO
 from core.errors import BadAnswer, RateLimited, RetryLater
 from core.instruments import is_code
 from markets.budget import VenueBudget
+from markets.domain.allowance import BudgetPriority
 from markets.domain.context import ContextRecord
 from markets.recordings import InstrumentRecord, perp_spec
 
@@ -76,6 +77,8 @@ class InfoClient:
     async def pay(self, requests: Iterable[str], *, max_wait_s: float) -> None:
         """Wait for room for several requests at once, named by their types; ask them ``paid`` then.
 
+        Who asks, and how urgently, is what ``markets.budget.asking`` says around the call.
+
         :raises BudgetExhausted: no room in time
         :raises RetryLater: the budget cannot be reached
         """
@@ -89,19 +92,22 @@ class InfoClient:
         max_wait_s: float,
         paid: bool = False,
         weight: int | None = None,
+        priority: BudgetPriority | None = None,
     ) -> T:
         """Send one request and return its answer decoded as ``answer``.
 
         :param max_wait_s: longest wait for room in the budget
         :param weight: what it costs, where that depends on more than its type
         :param paid: room was made before with :meth:`pay`
+        :param priority: else what ``markets.budget.asking`` says around the call
         :raises BudgetExhausted: no room in time; nothing was sent
         :raises RateLimited: the venue asked for a pause
         :raises BadAnswer: the answer is not what it should be: half a body, another type, a web page
         :raises RetryLater: no answer, or the budget cannot be reached
         """
         if not paid:
-            await self.budget.take(weight or weight_of(request["type"]), max_wait_s=max_wait_s)
+            cost = weight or weight_of(request["type"])
+            await self.budget.take(cost, max_wait_s=max_wait_s, priority=priority)
         text = await self._post(request)
         try:
             return msgspec.json.decode(text, type=answer)

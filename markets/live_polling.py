@@ -12,6 +12,7 @@ import structlog
 
 from core.clock import Clock
 from core.errors import EnsembleError, RateLimited
+from markets.domain.allowance import BudgetPriority
 from markets.hyperliquid import Contexts, InfoClient, Meta, contexts_from, instruments_from_meta
 from markets.services import contexts_write, instruments_refresh
 
@@ -113,7 +114,12 @@ class LivePoller:
         return await self.client.ask(_of_dex("meta", dex), Meta, max_wait_s=LIVE_WAIT_S)
 
     async def _mids(self, dex: str) -> dict[str, Decimal]:
-        return await self.client.ask(_of_dex("allMids", dex), dict[str, Decimal], max_wait_s=LIVE_WAIT_S)
+        return await self.client.ask(
+            _of_dex("allMids", dex),
+            dict[str, Decimal],
+            max_wait_s=LIVE_WAIT_S,
+            priority=BudgetPriority.EXIT,  # while the socket is silent, stops live on these prices
+        )
 
 
 def _of_dex(request: str, dex: str) -> dict[str, str]:

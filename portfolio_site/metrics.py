@@ -29,6 +29,7 @@ from allocation.metrics import capital_metrics
 from engine.exits.leases import shards_unwatched
 from engine.exits.stats import stats_read
 from engine.exits.triggers import triggers_count
+from markets.budget_figures import budget_counts_read, budgets_read
 from markets.feed_state import feed_state_read
 from portfolio_site.probe import redis_probe
 
@@ -51,6 +52,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry.register(CapitalCollector())
     registry.register(FeedCollector())
     registry.register(ExitCollector())
+    registry.register(BudgetCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(registry), content_type=content_type)
 
@@ -134,6 +136,44 @@ class ExitCollector(Collector):
         )
         took.add_metric([], buckets=counted.buckets, sum_value=counted.seconds)
         yield from (ticks, took)
+
+
+class BudgetCollector(Collector):
+    """How the request budgets do (SYN-3), of every address that shares this Redis; nothing without it."""
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: registering asks nobody."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the buckets and what was counted."""
+        try:
+            with redis_probe() as client:
+                figures, counts = budgets_read(client=client), budget_counts_read(client=client)
+        except redis.RedisError:
+            return
+        used = GaugeMetricFamily(
+            "ensemble_budget_used_ratio",
+            "Part of a venue's request budget that is used: above 1 requests have to wait.",
+            labels=["venue", "egress"],
+        )
+        for figure in figures:
+            used.add_metric([figure.venue, figure.egress], figure.used_ratio)
+        waits = CounterMetricFamily(
+            "ensemble_budget_waits", "Requests that waited for room.", labels=["venue", "priority"]
+        )
+        refusals = CounterMetricFamily(
+            "ensemble_budget_refusals", "Requests that found no room in time.", labels=["venue", "priority"]
+        )
+        pauses = CounterMetricFamily(
+            "ensemble_budget_pauses", "Pauses that a venue asked for.", labels=["venue"]
+        )
+        for counter, rows in ((waits, counts.waits), (refusals, counts.refusals)):
+            for labels, count in rows.items():
+                counter.add_metric(labels, count)
+        for venue, count in counts.pauses.items():
+            pauses.add_metric([venue], count)
+        yield from (used, waits, refusals, pauses)
 
 
 class FeedCollector(Collector):

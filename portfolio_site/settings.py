@@ -3,6 +3,7 @@ and described in docs/configuration.md; a wrong one stops the start with a sente
 
 import logging
 import os
+import socket
 
 import environ
 
@@ -82,6 +83,7 @@ PAPER_SPOT_FEE_BPS = read.number("PAPER_SPOT_FEE_BPS", "7", low="0", high="1000"
 PAPER_SLIPPAGE_BPS = read.number("PAPER_SLIPPAGE_BPS", "2", low="0", high="1000")
 PAPER_LATENCY_MS = read.whole("PAPER_LATENCY_MS", 250, low=0, high=60000)
 HYPERLIQUID_URL = read.text("HYPERLIQUID_URL", "https://api.hyperliquid.xyz").rstrip("/")
+EGRESS_NAME = read.text("EGRESS_NAME", "") or socket.gethostname()
 EXCHANGE_GATEWAY = read.text("EXCHANGE_GATEWAY", "").rstrip("/")
 LIVE_STREAM = read.flag("LIVE_STREAM", default=True)
 LIVE_SILENT_SECONDS = read.whole("LIVE_SILENT_SECONDS", 10, low=1, high=50)

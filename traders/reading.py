@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Sequence
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -54,8 +55,8 @@ class ReadLoop:
         return self.run(source.history(key, clock=clock, now=now))
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run one coroutine to its end."""
-        return self._runner.run(coroutine)
+        """Run one coroutine to its end, in the caller's context: what it asks is asked on the same behalf."""
+        return self._runner.run(coroutine, context=copy_context())
 
     def start(
         self, kind: TraderKind, keys: Sequence[str], *, clock: WorldTime, now: datetime, max_wait_s: float

@@ -16,6 +16,8 @@ from django.db.models import QuerySet
 from core.clock import WorldTime
 from core.errors import InputError, RetryLater
 from core.types import TraderKind
+from markets.budget import asking
+from markets.domain.allowance import BudgetPriority
 from markets.models import LIVE
 from markets.services import world_ensure
 from traders.cache import history_cache, history_cached, reads_cache, reads_cached
@@ -140,12 +142,14 @@ def trader_preview(*, kind: str, key: str, now: datetime) -> TraderPreview:
     """
     identity = trader_identify(kind=kind, key=key)
     clock = world_ensure(name=identity.world, now=now).clock()
-    result = _read_once(identity, clock=clock, now=now)
+    with asking(priority=BudgetPriority.PREVIEW):
+        result = _read_once(identity, clock=clock, now=now)
     read = result.read
     if read is None:
         reason = result.failure.reason if result.failure else "no answer"
         raise RetryLater(f"{identity.name} cannot be read right now ({reason}). Try again in a minute.")
-    history = _history_once(identity, clock=clock, now=now)
+    with asking(priority=BudgetPriority.PREVIEW):
+        history = _history_once(identity, clock=clock, now=now)
     if not history.ever_traded and not read.positions and read.equity == 0:
         raise InputError(
             "This address has never traded on Hyperliquid. Check it for a typing error, "

@@ -7,6 +7,7 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,6 +21,8 @@ from allocation.reservations import (
     reservations_expire,
 )
 from engine.exits.stats import KEY as EXITS_KEY
+from markets.budget import BudgetExhausted, BudgetNow
+from markets.domain.allowance import BudgetPriority
 from markets.feed_state import feed_state_write
 from tests.feeding import feed_state_make
 from tests.integration.money.desk import Desk, desk_open
@@ -113,6 +116,29 @@ def test_a_running_feed_is_told_beside_them(client: Client, redis_client: Any) -
         "ensemble_feed_quotes_doubted_total": 1,
         "ensemble_feed_socket_lost_total": 2,
         "ensemble_feed_socket_garbage_total": 0,
+    }
+
+
+@pytest.mark.django_db
+def test_budgets_tell_how_they_are_used(client: Client) -> None:
+    """SYN-3: the bucket's use, and who waited or was refused; a venue's accounts are not listed."""
+    budget = BudgetNow(venue="tested", weight_per_minute=1200, redis_url=settings.REDIS_URL)
+    mine = BudgetNow(venue="tested", weight_per_minute=1200, redis_url=settings.REDIS_URL, account="7")
+    budget.take(50, max_wait_s=0, priority=BudgetPriority.EXIT)
+    mine.take(50, max_wait_s=0, priority=BudgetPriority.EXIT)
+    with pytest.raises(BudgetExhausted):
+        budget.take(50, max_wait_s=0, priority=BudgetPriority.PREVIEW)
+    budget.take(51, max_wait_s=5, priority=BudgetPriority.EXIT)
+    budget.pause(for_s=10)
+    budget.close()
+    mine.close()
+    told = {name: value for name, value in scrape(client).items() if name[0].startswith("ensemble_budget_")}
+    used = told.pop(("ensemble_budget_used_ratio", settings.EGRESS_NAME, "tested"))
+    assert used == 1.0
+    assert told == {
+        ("ensemble_budget_waits_total", "exit", "tested"): 1,
+        ("ensemble_budget_refusals_total", "preview", "tested"): 1,
+        ("ensemble_budget_pauses_total", "tested"): 1,
     }
 
 

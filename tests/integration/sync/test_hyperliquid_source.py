@@ -188,7 +188,8 @@ def test_a_short_budget_defers_without_asking(
 ) -> None:
     """SYN-3: without room in the budget nothing is sent and the wait is named."""
     settings.HYPERLIQUID_WEIGHT_PER_MINUTE = 240  # burst 20, then 3.67 a second
-    redis_client.hset("budget:hyperliquid", mapping={"tokens": -100, "at": redis_client.time()[0]})
+    bucket = f"budget:{settings.EGRESS_NAME}:hyperliquid"
+    redis_client.hset(bucket, mapping={"tokens": -100, "at": redis_client.time()[0]})
     (result,) = read(now, max_wait_s=1.0)
     assert result.failure is not None
     assert result.failure.kind is FailureKind.DEFERRED
