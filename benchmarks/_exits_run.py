@@ -283,7 +283,7 @@ def main() -> None:
             told: dict[str, Any] = {}
             for count in map(int, sizes.split(",")):
                 told[str(count)] = size_measure(count) | {"baseline_us": baseline_us(count)}
-            told["recovery"] = recovery_s()
+                told[str(count)]["recovery_s"] = recovery_s()[-1]
             print(json.dumps(told))
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from allocation.capital import Move, account_move, capital_version_raise
@@ -36,6 +36,10 @@ from execution.models import Order, OrderEvent, OrderSlice
 from execution.venues import venue_get
 from execution.venues.base import Accepted, CancelAnswer, OrderRef, OrderRequest, Refused, Venue
 
+_FIRST_EVENTS: Final = """
+INSERT INTO execution_orderevent (order_id, at, from_status, to_status, detail)
+SELECT id, %s, '', status, reason FROM execution_order WHERE id = ANY(%s) ORDER BY id
+"""
 REQUEST_VALID: Final = timedelta(seconds=5)  # a venue refuses what reaches it later than this after the claim
 CLAIM_TIMEOUT: Final = timedelta(
     seconds=10
@@ -126,9 +130,8 @@ def _orders_insert(*, rows: list[Order], drafts: Sequence[OrderDraft], now: date
         for row, draft in pairs
         for part in draft.slices
     )
-    OrderEvent.objects.bulk_create(
-        OrderEvent(order=row, at=now, to_status=row.status, detail=row.reason) for row in rows
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRST_EVENTS, [now, [row.pk for row in rows]])
     return rows
 
 

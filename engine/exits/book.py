@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.exits.watched import Hit, Watched, place_number, price_look
+from engine.exits.watched import Hit, Tally, Watched, place_number, price_look
 from markets.domain.moments import us_of
 from markets.tape import Tick, TickKey
 from positions.domain.exits import ExitState, at_gain, tighter
@@ -223,6 +223,7 @@ class Book:
     def __init__(self) -> None:
         self._sides: dict[TickKey, dict[int, Side]] = {}
         self._where: dict[int, tuple[Side, int]] = {}
+        self.tally = Tally()
 
     def __len__(self) -> int:
         return len(self._where)
@@ -256,16 +257,20 @@ class Book:
         """
         self.drop(row.position_id)
         sides = self._sides.setdefault(row.key, {})
-        side = sides.setdefault(row.state.sign, Side(sign=row.state.sign))
+        side = sides.get(row.state.sign)
+        if side is None:
+            side = sides[row.state.sign] = Side(sign=row.state.sign)
         index = side.add(row)
         side.dirty[index] = dirty
         self._where[row.position_id] = (side, index)
+        self.tally = self.tally.moved(row, by=1)
 
     def drop(self, position_id: int) -> None:
         """Watch a position no more."""
         if position_id not in self._where:
             return
         side, index = self._where.pop(position_id)
+        self.tally = self.tally.moved(side.rows[index], by=-1)
         moved = side.remove(index)
         if moved is not None:
             self._where[moved.position_id] = (side, index)

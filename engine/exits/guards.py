@@ -9,23 +9,30 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import BigIntegerField, Count, F, Func, QuerySet, Sum, TextField
+from django.db.models.functions import Cast
 
 from core.decimals import ONE
-from engine.exits.watched import Watched
+from engine.exits.watched import Tally, Watched
 from engine.models import ExitTrigger
-from markets.domain.moments import us_of
 from markets.models import Instrument
 from markets.tape import shard_of
 from positions.domain.exits import ExitPlan, ExitState
 from positions.exits import plan_of
 from positions.models import ExitGuard
 
+_MOMENT: Final = "(EXTRACT(EPOCH FROM %(expressions)s) * 1000000)::bigint"  # exact: EXTRACT gives NUMERIC
+# Tens of thousands of rows are read at a take-over: each value comes in the form in which it is used.
+_AS_READ: Final = {
+    "since_us": Func("since", template=_MOMENT, output_field=BigIntegerField()),
+    "levels_us": Func("levels_from", template=_MOMENT, output_field=BigIntegerField()),
+    "steps": Cast("take_profit", TextField()),
+}
 _READ: Final = (
     "position_id", "position__portfolio_id", "world_id", "run", "instrument_id", "episode", "version", "sign",
-    "entry_price", "opened_world_at", "peak_price", "stop_price", "trail_price", "steps_done", "since",
-    "levels_from", "place", "place_version", "stop_loss_pct", "trail_from_pct", "trail_by_pct",
-    "time_stop_days", "take_profit",
+    "entry_price", "opened_world_at", "peak_price", "stop_price", "trail_price", "steps_done", "since_us",
+    "levels_us", "place", "place_version", "stop_loss_pct", "trail_from_pct", "trail_by_pct",
+    "time_stop_days", "steps",
 )  # fmt: skip
 
 
@@ -50,6 +57,17 @@ def versions_of(*, codes: Collection[str]) -> dict[int, int]:
     return dict(_guarded().filter(instrument_id__in=codes).values_list("pk", "version"))
 
 
+def guards_tally(*, codes: Collection[str]) -> Tally:
+    """Return the tally of the guards of these instruments that are to be watched."""
+    pk, version = F("pk"), F("version")
+    sums = (
+        _guarded()
+        .filter(instrument_id__in=codes)
+        .aggregate(count=Count("pk"), positions=Sum(pk), versions=Sum(version), both=Sum(pk * version))
+    )
+    return Tally(*(int(sums[name] or 0) for name in ("count", "positions", "versions", "both")))
+
+
 def versions_since(*, changed_at: datetime) -> list[tuple[int, int, str, bool]]:
     """Return position, version, instrument and whether it ended, of guards changed since a wall time."""
     rows = ExitGuard.objects.filter(changed_at__gt=changed_at)
@@ -63,17 +81,19 @@ def _guarded() -> QuerySet[ExitGuard]:
     A take profit that stands is waiting for its price, and the stop below it goes on guarding.
     """
     closing = ExitTrigger.objects.filter(
-        position_id=OuterRef("pk"), episode=OuterRef("episode"), fraction=ONE, status__in=ExitTrigger.STANDING
+        position__guard__episode=F("episode"), fraction=ONE, status__in=ExitTrigger.STANDING
     ).exclude(kind=ExitTrigger.Kind.TAKE_PROFIT)
-    return ExitGuard.objects.filter(~Exists(closing), ended_at__isnull=True)
+    # NOT IN, not NOT EXISTS: looked up in a hash, whatever the planner believes of how many triggers stand.
+    return ExitGuard.objects.filter(ended_at__isnull=True).exclude(pk__in=closing.values("position_id"))
 
 
 def _watched(guards: QuerySet[ExitGuard]) -> Iterator[Watched]:
-    rows: Iterable[tuple[Any, ...]] = guards.order_by("pk").values_list(*_READ).iterator(chunk_size=5000)
+    found = guards.annotate(**_AS_READ).order_by("pk")
+    rows: Iterable[tuple[Any, ...]] = found.values_list(*_READ).iterator(chunk_size=5000)
     for row in rows:
         (
             position_id, portfolio_id, world, run, code, episode, version, sign, entry, opened_at, peak, stop,
-            trail, steps_done, since, levels_from, place, place_version, *rules,
+            trail, steps_done, since_us, levels_us, place, place_version, *rules,
         ) = row  # fmt: skip
         yield Watched(
             position_id=position_id,
@@ -82,7 +102,7 @@ def _watched(guards: QuerySet[ExitGuard]) -> Iterator[Watched]:
             episode=episode,
             version=version,
             state=ExitState(
-                plan=_plan(*rules[:4], orjson.dumps(rules[4])),
+                plan=_plan(*rules),
                 sign=sign,
                 entry_price=entry,
                 opened_at=opened_at,
@@ -91,8 +111,8 @@ def _watched(guards: QuerySet[ExitGuard]) -> Iterator[Watched]:
                 trail_price=trail,
                 steps_done=steps_done,
             ),
-            since_us=us_of(since),
-            levels_us=us_of(levels_from),
+            since_us=since_us,
+            levels_us=levels_us,
             place=place if place_version == version else "",
             trail_place=place,
         )
@@ -100,7 +120,7 @@ def _watched(guards: QuerySet[ExitGuard]) -> Iterator[Watched]:
 
 @lru_cache(maxsize=10_000)
 def _plan(
-    stop_loss: Decimal, trail_from: Decimal, trail_by: Decimal, time_stop_days: Decimal, take_profit: bytes
+    stop_loss: Decimal, trail_from: Decimal, trail_by: Decimal, time_stop_days: Decimal, take_profit: str
 ) -> ExitPlan:
     """Return the plan of written rules; most positions share a few of them."""
     rules = ExitGuard(

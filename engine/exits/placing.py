@@ -34,13 +34,19 @@ from execution.domain.orders import OrderDraft
 from execution.models import Order
 from execution.orders import orders_create
 from markets.models import Mark, World
-from positions.models import Position
+from positions.models import ExitGuard, Position
 
 LIFETIME_S: Final = 15  # of a stop's order; then it is placed anew at the price there is
 PROFIT_LIFETIME_S: Final = 60
 PROFIT_REACH: Final = Decimal("0.005")
 PRICE_FRESH: Final = timedelta(seconds=2)  # the price that was seen is used this long, then the mark
 PATIENCE: Final = timedelta(seconds=2)  # what reduces for somebody else has this long
+_GUARD_READ: Final = {"position", "episode", "ended_at"}
+_GUARD_UNREAD: Final = [
+    f"position__guard__{column.name}"
+    for column in ExitGuard._meta.concrete_fields
+    if column.name not in _GUARD_READ
+]
 _WORLDS: Final = Prefetch("portfolio", Portfolio.objects.only("world"))  # thousands at once: nothing more
 
 
@@ -101,6 +107,7 @@ def _waiting(trigger_ids: Collection[int], now: datetime) -> list[ExitTrigger]:
     rows = (
         ExitTrigger.objects.select_for_update(of=("self",))
         .select_related("position__guard")
+        .defer(*_GUARD_UNREAD)
         .prefetch_related("position__slices", "position__instrument", _WORLDS)
         .filter(pk__in=trigger_ids, status=ExitTrigger.Status.WAITING)
         .order_by("pk")

@@ -21,7 +21,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from core.clock import Clock
 from engine.exits import leases
 from engine.exits.checkpoint import Level, levels_write, places_write
-from engine.exits.guards import guards_get, versions_of, versions_since
+from engine.exits.guards import guards_get, guards_tally, versions_of, versions_since
 from engine.exits.leases import RENEW_S, LeaseLost
 from engine.exits.placing import triggers_place
 from engine.exits.protection import gap_note, gap_write
@@ -43,7 +43,7 @@ HEAR_EVERY_S: Final = 0.2
 HEAR_BACK: Final = timedelta(seconds=60)  # how long a transaction that changes a guard may take
 COMPARE_EVERY_S: Final = 60.0  # each shard's guards with the database's, whatever was heard
 SAVE_EVERY_S: Final = 0.25
-SAVED_AT_ONCE: Final = 300
+SAVED_AT_ONCE: Final = 200
 STORED_AT_ONCE: Final = 200
 TAPE_CHECK_S: Final = 1.0
 BUSY_TRIES_S: Final = 2.0  # a portfolio that is booking is tried again this long, then the sweep goes on
@@ -229,7 +229,8 @@ class ExitWatch:
         for number, shard in self._held.items():
             if now_s - self._compared_s[number] >= COMPARE_EVERY_S:
                 self._compared_s[number] = now_s
-                changed += shard.differing(versions_of(codes=shard.codes))
+                if shard.book.tally != guards_tally(codes=shard.codes):
+                    changed += shard.differing(versions_of(codes=shard.codes))
                 break  # one shard at a time, so that prices never wait long
         self._hear(changed)
 
@@ -376,6 +377,7 @@ class ExitWatch:
             levels += [(shard, Level(row, shard.place)) for row in rows if row is not None]
         levels.sort(key=lambda pair: pair[1].row.position_id)
         with transaction.atomic():
+            leases.commit_unhurried()
             leases.fence(name=self.name, epochs=self._epochs())
             written = levels_write([level for _, level in levels])
             done = not saving.left and len(written) == len(levels)

@@ -53,6 +53,28 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What a set of positions and the versions of their guards add up to; equal sets have equal tallies.
+
+    Versions only ever rise, so what is missed, left over or older on one side shows in one of the sums.
+    """
+
+    count: int = 0
+    positions: int = 0
+    versions: int = 0
+    both: int = 0
+
+    def moved(self, row: Watched, *, by: int) -> Tally:
+        """Return the tally with a position taken in (1) or let go (-1)."""
+        return Tally(
+            self.count + by,
+            self.positions + by * row.position_id,
+            self.versions + by * row.version,
+            self.both + by * row.position_id * row.version,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A price closes a position or a part of it.
 

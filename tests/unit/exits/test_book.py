@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.decimals import ONE
 from engine.exits.book import Book
-from engine.exits.watched import Watched
+from engine.exits.watched import Tally, Watched
 from markets.domain.moments import us_of
 from markets.tape import Tick
 from positions.domain.exits import (
@@ -140,3 +140,21 @@ def test_another_run_or_world_is_not_concerned() -> None:
     at = us_of(AT) + 1_000_000
     for key in (("replay:desk", 2, "BTC"), ("live", 1, "BTC"), ("replay:desk", 1, "ETH")):
         assert book.look(tick=Tick(*key, D(1), at, at), place="1-0") == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5), st.booleans()), max_size=30))
+def test_the_tally_tells_equal_books_from_others(steps: list[tuple[int, int, bool]]) -> None:
+    """However it came about, a book's tally is that of what it watches now."""
+    book, held = Book(), dict[int, int]()
+    plan = ExitPlan(stop_loss=D("0.05"), trail_from=None, trail_by=None, take_profit=(), time_stop=None)
+    for number, version, stays in steps:
+        if stays:
+            book.put(replace(row_of(number, plan, 1, D(100)), version=version), dirty=False)
+            held[number] = version
+        else:
+            book.drop(number)
+            held.pop(number, None)
+    assert book.versions() == held
+    assert book.tally == Tally(
+        len(held), sum(held), sum(held.values()), sum(pk * version for pk, version in held.items())
+    )
