@@ -19,7 +19,7 @@ from allocation.domain.weights import WEIGHT_STEP, chosen_weights, shares_checke
 from allocation.locks import capital_lock
 from allocation.models import Follow
 from core.decimals import ZERO, to_step
-from core.errors import InputError
+from core.errors import InputError, NotFound
 from traders.models import Trader
 
 MAX_FOLLOWS: Final = 10
@@ -47,7 +47,10 @@ def follow_create(*, portfolio: Portfolio, trader: Trader, join_mode: str, now: 
     The first follow fixes the portfolio's world.
 
     :raises InputError: already followed, an eleventh trader, or a trader of another world
+    :raises NotFound: somebody else's private trader
     """
+    if trader.owner_id not in (None, portfolio.owner_id):
+        raise NotFound(f"There is no trader {trader.key!r}.", field="key")
     capital_lock(portfolio_id=portfolio.pk)
     follows = follows_current(portfolio_id=portfolio.pk)
     if any(follow.trader_id == trader.pk for follow in follows):

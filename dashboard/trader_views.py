@@ -124,7 +124,7 @@ def _preview(
         return _page(request, portfolio, form=form, status=400)
     kind, key = form.cleaned_data["kind"], form.cleaned_data["key"]
     try:
-        preview = trader_preview(kind=kind, key=key, now=utc_now())
+        preview = trader_preview(kind=kind, key=key, now=utc_now(), owner=portfolio.owner)
     except InputError as error:
         if kind != TraderKind.HYPERLIQUID:
             return _page(request, portfolio, form=TraderKeyForm(), problem=error.message, status=400)

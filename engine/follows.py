@@ -44,7 +44,7 @@ def follow_start(
         raise InputError(
             f"Joining must be one of {Follow.JoinMode.values}, got “{join_mode}”.", field="join_mode"
         )
-    trader = trader_find_or_create(kind=kind, key=key, now=now)
+    trader = trader_find_or_create(kind=kind, key=key, now=now, owner=portfolio.owner)
     with transaction.atomic():
         capital_lock(portfolio_id=portfolio.pk)
         trader_lock(trader_id=trader.pk)  # nobody abandons it meanwhile

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
+from accounts.models import User
 from core.clock import WorldTime
 from core.errors import InputError, RetryLater
 from core.types import TraderKind
@@ -23,32 +23,15 @@ from markets.services import world_ensure
 from traders.cache import history_cache, history_cached, reads_cache, reads_cached
 from traders.domain.quarantine import read_flaw
 from traders.domain.reads import ReadResult, RecentPnl, TraderPosition
+from traders.identities import TraderIdentity, strategy_identity, trader_identify
 from traders.models import QuarantinedRead, Trader
 from traders.reading import read_loop
-from traders.recordings import recorded_trader_get, recorded_traders
+from traders.recordings import recorded_traders
 from traders.sources.base import SourceHistory
-from traders.strategies.pairs import pair_set_get, pair_sets_all
+from traders.strategies.pairs import pair_sets_all
 
 REPLAY_INTERVAL_S: Final = 20  # reading a record costs nothing, and 20 s are hours of a replay
 PREVIEW_WAIT_S: Final = 8.0
-STRATEGY_NOTE: Final = (
-    "Decides on closed five-minute candles. Its own book is virtual: 10,000 at the start, bought and sold at "
-    "the candle's close, without fees. What following it costs shows in your fills."
-)
-_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
-
-
-@dataclass(frozen=True, slots=True)
-class TraderIdentity:
-    """A trader by what it is, whether or not anybody follows it yet."""
-
-    kind: TraderKind
-    key: str
-    name: str
-    monogram: str
-    detail: str
-    note: str
-    world: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,47 +64,25 @@ class TraderPreview:
     trader_id: int | None
 
 
-def trader_identify(*, kind: str, key: str) -> TraderIdentity:
-    """Check what a person typed and say which trader it names.
-
-    :raises InputError: an unknown kind, an address that is none; a recorded trader, a strategy or a set of
-        pairs that does not exist
-    """
-    if kind == TraderKind.REPLAY:
-        recorded = recorded_trader_get(key=key.strip())
-        return TraderIdentity(
-            kind=TraderKind.REPLAY,
-            key=recorded.key,
-            name=recorded.name,
-            monogram=recorded.monogram,
-            detail=recorded.detail,
-            note=recorded.note,
-            world=recorded.world,
-        )
-    if kind == TraderKind.STRATEGY:
-        return _strategy_identity(key)
-    if kind == TraderKind.HYPERLIQUID:
-        return _wallet_identity(key)
-    known = ", ".join(TraderKind)
-    raise InputError(f"There is no kind of trader named {kind!r}. Known kinds: {known}.", field="kind")
-
-
-def trader_find_or_create(*, kind: str, key: str, now: datetime, name: str = "") -> Trader:
-    """Return the shared trader of this kind and key, made due at once if it is new (FOL-2).
+def trader_find_or_create(
+    *, kind: str, key: str, now: datetime, name: str = "", owner: User | None = None
+) -> Trader:
+    """Return the trader of this kind and key, shared or the owner's own; a new one is due at once (FOL-2).
 
     Its market world is started if it does not run yet. A new trader gets ``name``, or the name of its record,
     or a short form of its address.
 
+    :param owner: who asks: a trader behind private credentials is found for its owner alone
     :raises InputError: see :func:`trader_identify`
     """
-    identity = trader_identify(kind=kind, key=key)
+    identity = trader_identify(kind=kind, key=key, owner=owner)
     world_ensure(name=identity.world, now=now)
     live = identity.world == LIVE
     trader, _ = Trader.objects.get_or_create(
         kind=identity.kind,
         key=identity.key,
         world=identity.world,
-        owner=None,
+        owner=identity.owner,
         defaults={
             "name": name.strip()[:80] or identity.name,
             "monogram": identity.monogram,
@@ -134,21 +95,23 @@ def trader_find_or_create(*, kind: str, key: str, now: datetime, name: str = "")
     return trader
 
 
-def trader_preview(*, kind: str, key: str, now: datetime) -> TraderPreview:
+def trader_preview(*, kind: str, key: str, now: datetime, owner: User | None = None) -> TraderPreview:
     """Return equity, open positions and recent P&L of a trader, followed or not; read at most once in 10 s.
 
+    :param owner: who asks: a trader behind private credentials is shown to its owner alone
     :raises InputError: no such trader, or an address that has never traded
     :raises RetryLater: its source gives no usable answer now
     """
-    identity = trader_identify(kind=kind, key=key)
+    identity = trader_identify(kind=kind, key=key, owner=owner)
     clock = world_ensure(name=identity.world, now=now).clock()
-    with asking(priority=BudgetPriority.PREVIEW):
+    asker = str(owner.pk) if owner else ""
+    with asking(priority=BudgetPriority.PREVIEW, asker=asker):
         result = _read_once(identity, clock=clock, now=now)
     read = result.read
     if read is None:
         reason = result.failure.reason if result.failure else "no answer"
         raise RetryLater(f"{identity.name} cannot be read right now ({reason}). Try again in a minute.")
-    with asking(priority=BudgetPriority.PREVIEW):
+    with asking(priority=BudgetPriority.PREVIEW, asker=asker):
         history = _history_once(identity, clock=clock, now=now)
     if not history.ever_traded and not read.positions and read.equity == 0:
         raise InputError(
@@ -156,7 +119,7 @@ def trader_preview(*, kind: str, key: str, now: datetime) -> TraderPreview:
             "or that it is the trading account itself rather than an API wallet.",
             field="key",
         )
-    known = Trader.objects.filter(kind=kind, key=identity.key, world=identity.world, owner=None)
+    known = Trader.objects.filter(kind=kind, key=identity.key, world=identity.world, owner=identity.owner)
     return TraderPreview(
         identity=identity,
         equity=read.equity,
@@ -171,7 +134,7 @@ def trader_preview(*, kind: str, key: str, now: datetime) -> TraderPreview:
 def catalogue() -> tuple[TraderIdentity, ...]:
     """Return the traders that can be followed without any account: recorded ones, then strategies."""
     recorded = (trader_identify(kind=TraderKind.REPLAY, key=trader.key) for trader in recorded_traders())
-    return (*recorded, *(_strategy_identity(key) for key in pair_sets_all()))
+    return (*recorded, *(strategy_identity(key, None) for key in pair_sets_all()))
 
 
 def trader_sync_pause(*, trader_ids: Sequence[int]) -> int:
@@ -218,39 +181,6 @@ def _change(rows: QuerySet[Trader], **columns: Any) -> int:
     with transaction.atomic():
         locked = rows.order_by("pk").select_for_update().values("pk")
         return Trader.objects.filter(pk__in=locked).update(**columns)
-
-
-def _wallet_identity(key: str) -> TraderIdentity:
-    address = key.strip().lower()
-    if not _ADDRESS.fullmatch(address):
-        raise InputError(
-            f"'{key.strip()[:60]}' is not a wallet address: it must be 0x followed by 40 digits 0-9 or a-f "
-            f"(42 characters), this has {len(address)}.",
-            field="key",
-        )
-    short = f"{address[:6]}…{address[-4:]}"
-    return TraderIdentity(
-        kind=TraderKind.HYPERLIQUID,
-        key=address,
-        name=short,
-        monogram=address[2:4].upper(),
-        detail=f"{short}, Hyperliquid",
-        note="",
-        world=LIVE,
-    )
-
-
-def _strategy_identity(key: str) -> TraderIdentity:
-    pair_set = pair_set_get(key=key.strip())
-    return TraderIdentity(
-        kind=TraderKind.STRATEGY,
-        key=pair_set.key,
-        name=pair_set.label,
-        monogram="".join(word[0] for word in pair_set.strategy.label.split())[:2].upper(),
-        detail=f"Strategy on {', '.join(pair_set.pairs)}"[:120],
-        note=STRATEGY_NOTE,
-        world=pair_set.world,
-    )
 
 
 def _read_once(identity: TraderIdentity, *, clock: WorldTime, now: datetime) -> ReadResult:

@@ -11,6 +11,7 @@ from core.errors import InputError, NotFound, RetryLater
 from markets.models import World
 from tests.integration.sync.conftest import StillClock
 from tests.loopback.running import HyperliquidProcess, perp_state
+from traders.identities import trader_identify
 from traders.models import SyncAttempt, Trader, TraderSnapshot
 from traders.selectors import (
     TraderStats,
@@ -23,7 +24,6 @@ from traders.selectors import (
 from traders.services import (
     catalogue,
     trader_find_or_create,
-    trader_identify,
     trader_preview,
     trader_sync_pause,
     trader_sync_resume,

@@ -1,0 +1,117 @@
+"""Which trader a person means: what was typed or picked, checked, by kind. Nothing is asked or stored here.
+
+Adding a kind means adding a function here and a line to ``IDENTIFIERS``. A private trader, one behind
+somebody's own credentials, carries its owner; for everybody else it does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from accounts.models import User
+from core.errors import InputError
+from core.types import TraderKind
+from markets.models import LIVE
+from traders.recordings import recorded_trader_get
+from traders.strategies.pairs import pair_set_get
+
+STRATEGY_NOTE: Final = (
+    "Decides on closed five-minute candles. Its own book is virtual: 10,000 at the start, bought and sold at "
+    "the candle's close, without fees. What following it costs shows in your fills."
+)
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class TraderIdentity:
+    """A trader by what it is, whether or not anybody follows it yet.
+
+    :param owner: whose private trader it is; None for one that everybody shares
+    """
+
+    kind: TraderKind
+    key: str
+    name: str
+    monogram: str
+    detail: str
+    note: str
+    world: str
+    owner: User | None = None
+
+
+Identifier = Callable[[str, User | None], TraderIdentity]
+
+
+def trader_identify(*, kind: str, key: str, owner: User | None = None) -> TraderIdentity:
+    """Check what a person typed or picked and say which trader it names.
+
+    :param owner: who asks; private traders are found for their owner alone
+    :raises InputError: an unknown kind, an address that is none; a recorded trader, a strategy or a set of
+        pairs that does not exist
+    :raises NotFound: a private trader of somebody else
+    """
+    known = {known.value: known for known in IDENTIFIERS}
+    if kind not in known:
+        raise InputError(
+            f"There is no kind of trader named {kind!r}. Known kinds: {', '.join(known)}.", field="kind"
+        )
+    return IDENTIFIERS[known[kind]](key.strip(), owner)
+
+
+def recorded_identity(key: str, _: User | None) -> TraderIdentity:
+    """Return a recorded trader by its name."""
+    recorded = recorded_trader_get(key=key)
+    return TraderIdentity(
+        kind=TraderKind.REPLAY,
+        key=recorded.key,
+        name=recorded.name,
+        monogram=recorded.monogram,
+        detail=recorded.detail,
+        note=recorded.note,
+        world=recorded.world,
+    )
+
+
+def wallet_identity(key: str, _: User | None) -> TraderIdentity:
+    """Return a Hyperliquid wallet by its address."""
+    address = key.lower()
+    if not _ADDRESS.fullmatch(address):
+        raise InputError(
+            f"'{key[:60]}' is not a wallet address: it must be 0x followed by 40 digits 0-9 or a-f "
+            f"(42 characters), this has {len(address)}.",
+            field="key",
+        )
+    short = f"{address[:6]}…{address[-4:]}"
+    return TraderIdentity(
+        kind=TraderKind.HYPERLIQUID,
+        key=address,
+        name=short,
+        monogram=address[2:4].upper(),
+        detail=f"{short}, Hyperliquid",
+        note="",
+        world=LIVE,
+    )
+
+
+def strategy_identity(key: str, _: User | None) -> TraderIdentity:
+    """Return a strategy on a set of pairs by ``strategy:set``."""
+    pair_set = pair_set_get(key=key)
+    return TraderIdentity(
+        kind=TraderKind.STRATEGY,
+        key=pair_set.key,
+        name=pair_set.label,
+        monogram="".join(word[0] for word in pair_set.strategy.label.split())[:2].upper(),
+        detail=f"Strategy on {', '.join(pair_set.pairs)}"[:120],
+        note=STRATEGY_NOTE,
+        world=pair_set.world,
+    )
+
+
+IDENTIFIERS: Final[Mapping[TraderKind, Identifier]] = {
+    TraderKind.HYPERLIQUID: wallet_identity,
+    TraderKind.REPLAY: recorded_identity,
+    TraderKind.STRATEGY: strategy_identity,
+}
