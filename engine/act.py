@@ -25,6 +25,7 @@ from engine.asking import approvals_store, holder_written
 from engine.decisions import DecisionNote, decisions_store
 from engine.domain.idle import idle_record
 from engine.domain.plan_types import CopyPlan, Decision, OrderIntent, ResolvedConflict
+from engine.fidelity import copied_slices_store
 from engine.gather import Gathered
 from engine.models import CycleState
 from engine.publishing import portfolio_changed
@@ -71,6 +72,7 @@ def plan_act(*, plan: CopyPlan, gathered: Gathered) -> Acted:
         _legs_store(plan, gathered)
         _transfers_book(plan, gathered)
         order_ids = _orders_store(plan, gathered)
+        copied_slices_store(plan=plan, gathered=gathered, order_ids=order_ids)
         _conflicts_store(plan, gathered)
         approvals_store(plan=plan, gathered=gathered)
         _decisions_store(plan, gathered)

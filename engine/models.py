@@ -9,8 +9,22 @@ from accounts.models import Portfolio
 from allocation.models import Follow
 from core.clock import utc_now
 from core.decimals import PRICE_DIGITS, QUANTITY_DIGITS
+from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
 from execution.models import Order
 from positions.models import Position
+
+__all__ = [
+    "Command",
+    "CopiedSlice",
+    "CycleState",
+    "Decision",
+    "ExitGap",
+    "ExitShard",
+    "ExitTrigger",
+    "ExitWatcher",
+    "FillFidelity",
+    "FollowFidelity",
+]
 
 
 class CycleState(models.Model):

@@ -20,6 +20,7 @@ from engine import (
     commands,
     copy_cycle,
     emergency,
+    fidelity_measuring,
     order_life,
     recovery,
     syncing,
@@ -173,6 +174,12 @@ def upkeep_lapse_approvals() -> None:
 def upkeep_lost_traders() -> None:
     """Recommend closing what is held for traders that could not be read for a day."""
     upkeep.lost_traders_tell(now=utc_now())
+
+
+@shared_task(name="upkeep.fidelity")
+def upkeep_fidelity() -> None:
+    """Measure new copied fills against their traders' own prices."""
+    fidelity_measuring.fills_measure(now=utc_now())
 
 
 @shared_task(name="upkeep.prune")

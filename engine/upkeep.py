@@ -19,6 +19,7 @@ from engine.breakers import breakers_evaluate, deficits_halt
 from engine.decisions import DecisionNote, decision_store
 from engine.emergency import stopped_flatten
 from engine.exits.protection import gaps_prune
+from engine.fidelity_measuring import fidelity_summarise
 from engine.liquidation import portfolios_liquidate
 from engine.publishing import portfolios_changed
 from execution.orders import reservations_unlink
@@ -132,6 +133,7 @@ def prune(*, now: datetime) -> None:
     """Delete snapshots and reservations older than 90 days and what else has had its time, in batches."""
     logger.info("pruned %s, and %s hourly prices", sync_prune(now=now), samples_prune(now=now))
     logger.info("pruned %s candles", candles_prune(now=now))
+    fidelity_summarise(now=now)
     logger.info("pruned %s gaps of the exit watch", gaps_prune(now=now))
     before = now - RESERVATIONS_KEPT
     reservations_unlink(before=before)

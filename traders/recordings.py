@@ -22,6 +22,7 @@ from markets.recordings import (
     wallet_fills_read,
 )
 from traders.domain.replay import Fill, RecordedState, RecordedTrips, RecordedWallet, Trip, wallet_rebuild
+from traders.domain.trades import OwnTrade
 
 ALPHA_ARENA_EQUITY: Final = Decimal(10000)  # USD, by the contest's rules
 _TRIPS_NOTE: Final = (
@@ -94,6 +95,15 @@ def recorded_events_between(*, world: str, after_at: datetime, until_at: datetim
     ]
 
 
+@lru_cache(maxsize=64)
+def recorded_trades(*, key: str) -> dict[str, tuple[OwnTrade, ...]]:
+    """Return all trades of a recorded trader by code, by rising time.
+
+    :raises InputError: there is none of that name
+    """
+    return recorded_trader_get(key=key).record.trades()
+
+
 @lru_cache(maxsize=1)
 def _traders() -> dict[str, RecordedTrader]:
     return _models() | _wallets()
@@ -119,6 +129,7 @@ def _models() -> dict[str, RecordedTrader]:
                 entry_price=row.entry_price,
                 entry_fee=row.entry_commission_dollars,
                 net_pnl=row.realized_net_pnl,
+                exit_price=row.exit_price,
             )
         )
     return {

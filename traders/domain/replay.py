@@ -16,6 +16,7 @@ from decimal import Decimal
 
 from core.decimals import ZERO, to_money, to_price
 from traders.domain.reads import TraderPosition
+from traders.domain.trades import OwnTrade
 
 PriceAt = Callable[[str, datetime], Decimal]
 
@@ -44,6 +45,7 @@ class Trip:
     entry_price: Decimal
     entry_fee: Decimal
     net_pnl: Decimal
+    exit_price: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,14 @@ class RecordedTrips:
     def events(self) -> tuple[datetime, ...]:
         """Return the moments at which a quantity changes, rising."""
         return tuple(sorted({at for trip in self.trips for at in (trip.entry_at, trip.exit_at)}))
+
+    def trades(self) -> dict[str, tuple[OwnTrade, ...]]:
+        """Return what was bought and sold by code, by rising time."""
+        by_code: dict[str, list[OwnTrade]] = defaultdict(list)
+        for trip in self.trips:
+            by_code[trip.code].append(OwnTrade(trip.entry_at, trip.quantity, trip.entry_price))
+            by_code[trip.code].append(OwnTrade(trip.exit_at, -trip.quantity, trip.exit_price))
+        return {code: tuple(sorted(rows, key=lambda trade: trade.at)) for code, rows in by_code.items()}
 
     def state_at(self, at: datetime, price_at: PriceAt) -> RecordedState:
         """Return the state at ``at``; a trip is open from its entry until just before its exit.
@@ -140,6 +150,14 @@ class RecordedWallet:
     legs: dict[str, _Leg]
     start_equity: Decimal
     gaps: tuple[tuple[str, datetime], ...]
+    fills: tuple[Fill, ...] = ()
+
+    def trades(self) -> dict[str, tuple[OwnTrade, ...]]:
+        """Return what was bought and sold by code, by rising time."""
+        by_code: dict[str, list[OwnTrade]] = defaultdict(list)
+        for fill in self.fills:
+            by_code[fill.code].append(OwnTrade(fill.at, fill.quantity, fill.price))
+        return {code: tuple(sorted(rows, key=lambda trade: trade.at)) for code, rows in by_code.items()}
 
     def events(self) -> tuple[datetime, ...]:
         """Return the moments at which a quantity changes, rising."""
@@ -177,7 +195,8 @@ def wallet_rebuild(*, fills: Iterable[Fill], start_at: datetime, price_at: Price
     ``gaps``.
     """
     by_code: dict[str, list[Fill]] = defaultdict(list)
-    for fill in fills:
+    recorded = tuple(fills)
+    for fill in recorded:
         by_code[fill.code].append(fill)
     gaps: list[tuple[str, datetime]] = []
     legs = {
@@ -186,7 +205,7 @@ def wallet_rebuild(*, fills: Iterable[Fill], start_at: datetime, price_at: Price
     }
     held = RecordedWallet(legs=legs, start_equity=ZERO, gaps=tuple(gaps))
     peak = max(_gross(held, at, price_at) for at in (start_at, *held.events()))
-    return RecordedWallet(legs=legs, start_equity=to_money(peak), gaps=tuple(gaps))
+    return RecordedWallet(legs=legs, start_equity=to_money(peak), gaps=tuple(gaps), fills=recorded)
 
 
 def _gross(wallet: RecordedWallet, at: datetime, price_at: PriceAt) -> Decimal:

@@ -23,7 +23,16 @@ def at(hours: float) -> datetime:
 
 def trip(quantity: str, entry: float, exit_: float, price: str, *, fee: str = "1", net: str = "0") -> Trip:
     """Make a round trip in ETH."""
-    return Trip("ETH", Decimal(quantity), at(entry), at(exit_), Decimal(price), Decimal(fee), Decimal(net))
+    return Trip(
+        "ETH",
+        Decimal(quantity),
+        at(entry),
+        at(exit_),
+        Decimal(price),
+        Decimal(fee),
+        Decimal(net),
+        Decimal(100),
+    )
 
 
 def hundred(_: str, __: datetime) -> Decimal:
