@@ -19,7 +19,7 @@ from markets.tape import shard_of
 from positions.exits import state_of
 from positions.models import ExitGuard, Position
 
-COMING_SHOWN: Final = 5
+COMING_SHOWN: Final = 3
 HUNDRED: Final = Decimal(100)
 
 
