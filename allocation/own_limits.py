@@ -46,7 +46,8 @@ def limits_of(*, portfolio: Portfolio) -> Limits:
 
 def limits_values(*, portfolio: Portfolio) -> dict[str, Value]:
     """Return every number that counts for a portfolio now, limits and breakers, as a form shows them."""
-    return {**asdict(limits_of(portfolio=portfolio)), **asdict(thresholds_of(portfolio=portfolio))}
+    values = {**asdict(limits_of(portfolio=portfolio)), **asdict(thresholds_of(portfolio=portfolio))}
+    return {name: values[name] for name in FIELDS}
 
 
 def limits_complete(*, portfolio: Portfolio, values: Mapping[str, Value]) -> dict[str, Value]:

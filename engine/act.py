@@ -193,7 +193,6 @@ def _draft(intent: OrderIntent, gathered: Gathered) -> OrderDraft:
         underlying=intent.underlying,
         policy=gathered.inputs.policy,
         margin_rate=gathered.inputs.margin_rate,
-        venue="paper",
         side=intent.side,
         quantity=intent.quantity,
         limit_price=intent.limit_price,

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from core.types import Policy
 from engine.domain.exit_draft import HeldPosition, exit_draft
+from execution.desks import Desk, desk_of
 from execution.models import Order
 from execution.orders import order_create
 from positions.models import Position
@@ -22,10 +23,14 @@ def positions_held(*, portfolio_id: int) -> list[Position]:
     return list(rows.select_related("instrument").prefetch_related("slices").order_by("underlying"))
 
 
-def position_facts(*, position: Position) -> HeldPosition:
-    """Return what an exit has to know of a position, slices included."""
+def position_facts(*, position: Position, desk: Desk | None = None) -> HeldPosition:
+    """Return what an exit has to know of a position, slices included.
+
+    :param desk: where its portfolio trades, where the caller knows it already
+    """
+    desk = desk or desk_of(portfolio_id=position.portfolio_id)
     return HeldPosition(
-        instrument=position.instrument.spec(),
+        instrument=desk.spec(position.instrument),
         policy=Policy(position.policy),
         quantity=position.quantity,
         margin_rate=position.margin_rate,

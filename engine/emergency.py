@@ -21,7 +21,7 @@ from typing import Any, Final
 from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from accounts.models import Portfolio
+from accounts.models import LiveAccount, Portfolio
 from allocation.breakers import breaker_reset
 from allocation.domain.breakers import CLOSING
 from allocation.locks import capital_lock
@@ -126,7 +126,9 @@ def emergency_stop(
         closes = _closes_store(portfolio_id=portfolio_id, why=_why(portfolio_id), now=now)
     _orders_send(closes.order_ids, now=now, clock=clock)
     orders_ask(order_ids=_sent(portfolio_id), now=now)  # what is filled already is booked without a worker
-    later = _flatten(portfolio_id=portfolio_id, now=clock.now() if clock else now, clock=clock)
+    later = portfolio_flatten(
+        portfolio_id=portfolio_id, why=_why(portfolio_id), now=clock.now() if clock else now, clock=clock
+    )
     left = tuple(dict.fromkeys((*closes.left, *later)))
     return _stop_answer(portfolio_id=portfolio_id, pressed_before=not first, left=left)
 
@@ -138,10 +140,14 @@ def _sent(portfolio_id: int) -> list[int]:
     return list(closing.order_by("pk").values_list("pk", flat=True))
 
 
-def stopped_flatten(*, now: datetime, clock: Clock | None = None) -> list[int]:
+def stopped_flatten(
+    *, now: datetime, clock: Clock | None = None, portfolio_id: int | None = None
+) -> list[int]:
     """Go on closing every portfolio that a breaker closes and that is not flat; return their ids.
 
     A fault of one is its own.
+
+    :param portfolio_id: one alone, wherever it trades; None: all that trade on paper
     """
     trips = BreakerTrip.objects.filter(
         portfolio=OuterRef("pk"), kind__in=[kind.value for kind in CLOSING], reset_at__isnull=True
@@ -149,23 +155,33 @@ def stopped_flatten(*, now: datetime, clock: Clock | None = None) -> list[int]:
     held = Position.objects.filter(portfolio=OuterRef("pk")).exclude(status=Position.Status.CLOSED)
     working = Order.objects.filter(portfolio=OuterRef("pk"), status__in=Order.OPEN_STATUSES)
     stopped = Portfolio.objects.filter(Exists(trips), Exists(held) | Exists(working)).order_by("pk")
+    if portfolio_id is None:
+        stopped = stopped.exclude(live__state__in=LiveAccount.AT_VENUE)
+    else:
+        stopped = stopped.filter(pk=portfolio_id)
     ids = list(stopped.values_list("pk", flat=True))
-    for portfolio_id in ids:
+    for one_id in ids:
         try:
-            _flatten(portfolio_id=portfolio_id, now=now, clock=clock)
+            portfolio_flatten(portfolio_id=one_id, why=_why(one_id), now=now, clock=clock)
         except (EnsembleError, DatabaseError):
-            logger.exception("closing portfolio %s goes on in a second", portfolio_id)
+            logger.exception("closing portfolio %s goes on in a second", one_id)
     return ids
 
 
-def _flatten(*, portfolio_id: int, now: datetime, clock: Clock | None) -> tuple[str, ...]:
-    """Call back what works beside the closing orders, and store and send those that are missing."""
+def portfolio_flatten(
+    *, portfolio_id: int, why: str, now: datetime, clock: Clock | None = None
+) -> tuple[str, ...]:
+    """Call back what works beside the closing orders, and store and send those that are missing.
+
+    Call it again until nothing is open; what cannot be closed now is returned, in words. Whoever calls has
+    seen to it that nothing is opened meanwhile. Must be called outside a transaction.
+    """
     called = list(_to_call_back(portfolio_id, now).order_by("pk").values_list("pk", flat=True))
-    orders_call_back(order_ids=called, why="Emergency stop", now=now)
+    orders_call_back(order_ids=called, why=why, now=now)
     orders_ask(order_ids=called, now=now)
     with transaction.atomic():
         capital_lock(portfolio_id=portfolio_id)
-        closes = _closes_store(portfolio_id=portfolio_id, why=_why(portfolio_id), now=now)
+        closes = _closes_store(portfolio_id=portfolio_id, why=why, now=now)
     _orders_send(closes.order_ids, now=now, clock=clock)
     for position_id in closes.netted:
         _netted_settle(portfolio_id=portfolio_id, position_id=position_id, now=now)

@@ -35,11 +35,12 @@ from engine.evidence import past_read, pulses_read
 from engine.follow_views import FollowsRead, FollowView, follows_read
 from engine.models import CycleState
 from engine.trading_mode import mode_limits
+from execution.desks import Desk, desk_of
 from execution.models import Order
 from execution.orders import entries_bar
 from execution.venues.paper import paper_assumptions
 from markets.models import World
-from markets.selectors import MarkData, instruments_for, marks_for
+from markets.selectors import MarkData, marks_for
 from positions.approvals import approval_known, approvals_fresh, approvals_newest
 from positions.models import ConflictOverride, Position
 from positions.valuation import portfolio_equity
@@ -111,7 +112,8 @@ def _inputs(
 ) -> CopyInputs:
     portfolio, views = cycle.portfolio, read.views
     policy, limits = Policy(portfolio.policy), limits_of(portfolio=portfolio)
-    tradable = _markets(instruments_for(world=world.name), marks, positions)
+    desk = desk_of(portfolio_id=portfolio.pk)
+    tradable = _markets(_instruments(desk, world, positions), marks, positions)
     holdings = _holdings(positions, _open_orders(portfolio))
     approvals = approvals_newest(portfolio=portfolio, run=world.run)
     overrides = ConflictOverride.objects.filter(portfolio=portfolio)
@@ -130,7 +132,7 @@ def _inputs(
         drift_threshold=settings.DRIFT_THRESHOLD_PCT / 100,
         max_chase=settings.MAX_CHASE_PCT / 100,
         margin_rate=margin_rate_of(policy=policy, limits=limits),
-        fee_rate=paper_assumptions().fee_bps(policy) * BPS,
+        fee_rate=fee_rate_of(desk=desk, policy=policy),
         correlations=correlations_recent(
             world=world, codes=_codes(views, holdings, tradable, besides), now=now
         ),
@@ -157,10 +159,16 @@ def margin_rate_of(*, policy: Policy, limits: Limits) -> Decimal:
     return ONE / max(ONE, gross_cap(limits=limits, policy=policy))
 
 
+def fee_rate_of(*, desk: Desk, policy: Policy) -> Decimal:
+    """Return the fee to hold capital for, a fraction of notional: the desk's highest, or paper's."""
+    return paper_assumptions().fee_bps(policy) * BPS if desk.taker_fee is None else desk.taker_fee
+
+
 def _open_positions(portfolio: Portfolio) -> dict[str, Position]:
     rows = (
         Position.objects.filter(portfolio=portfolio)
         .exclude(status=Position.Status.CLOSED)
+        .select_related("instrument")
         .prefetch_related("slices")
     )
     return {position.underlying: position for position in rows}
@@ -201,6 +209,12 @@ def _holding(underlying: str, position: Position | None, working: tuple[WorkingO
         slices={part.follow_id: part.quantity for part in position.slices.all() if part.quantity},
         working=working,
     )
+
+
+def _instruments(desk: Desk, world: World, positions: Mapping[str, Position]) -> dict[str, Instrument]:
+    """Return what the portfolio can trade, and what it holds though its venue does not list it any more."""
+    held = {position.instrument_id: desk.spec(position.instrument) for position in positions.values()}
+    return held | desk.tradable(world=world.name)
 
 
 def _markets(

@@ -31,11 +31,14 @@ LIFETIME_S: Final = 60
 
 
 def portfolios_liquidate(*, now: datetime) -> list[int]:
-    """Close the perpetuals of every portfolio below its maintenance margin; return their ids.
+    """Close the perpetuals of every paper portfolio below its maintenance margin; return their ids.
+
+    A live one is liquidated by its venue, by the venue's own rules.
 
     One without a mark for something it holds waits: nobody can say what it is worth.
     """
-    open_perps = Position.objects.filter(policy=Policy.PERP).exclude(status=Position.Status.CLOSED)
+    open_perps = Position.objects.filter(policy=Policy.PERP, portfolio__mode=Portfolio.Mode.PAPER)
+    open_perps = open_perps.exclude(status=Position.Status.CLOSED)
     candidates = open_perps.exclude(quantity=0).values_list("portfolio_id", flat=True).distinct()
     below = [
         books.portfolio_id

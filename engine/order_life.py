@@ -21,6 +21,7 @@ from engine.decisions import DecisionNote, decision_store
 from engine.publishing import portfolios_changed
 from engine.trips import Kind, portfolio_trip
 from engine.wake import cycles_wake
+from execution.desks import PAPER
 from execution.models import Order
 from execution.orders import (
     order_cancel,
@@ -62,18 +63,18 @@ def order_send(*, order_id: int, now: datetime, clock: Clock | None = None) -> s
 
 
 def orders_work(*, now: datetime, clock: Clock | None = None) -> None:
-    """Do everything that open orders need now.
+    """Do everything that open orders on paper need now; those at a venue are ``engine.live.turn``'s.
 
     :param clock: tells when each order is sent, since ``now`` may be old by then
     """
-    for order_id in orders_to_submit(now=now):
+    for order_id in orders_to_submit(now=now, venue=PAPER):
         with one_order(order_id=order_id, now=now):
             order_send(order_id=order_id, now=now, clock=clock)
-    overdue = orders_due_for_expiry(now=now)
+    overdue = orders_due_for_expiry(now=now, venue=PAPER)
     orders_call_back(order_ids=overdue, why="Not filled in time", now=now)
     for world in _worlds_to_match():
         paper_match(world=world.name, now=now, clock=world.clock())
-    ask = {*paper_news(), *orders_to_ask(now=now), *overdue, *_cancelling()}
+    ask = {*paper_news(), *orders_to_ask(now=now, venue=PAPER), *overdue, *_cancelling()}
     orders_ask(order_ids=sorted(ask), now=now)
 
 
@@ -105,12 +106,16 @@ def orders_call_back(*, order_ids: Iterable[int], why: str, now: datetime) -> No
 
 
 def _worlds_to_match() -> list[World]:
-    names = Portfolio.objects.filter(orders__status__in=Order.OPEN_STATUSES).values_list("world", flat=True)
+    names = Portfolio.objects.filter(orders__venue=PAPER, orders__status__in=Order.OPEN_STATUSES).values_list(
+        "world", flat=True
+    )
     return list(World.objects.filter(name__in={*names.distinct(), *stop_worlds()}).order_by("name"))
 
 
 def _cancelling() -> list[int]:
-    asked = Order.objects.filter(status__in=Order.OPEN_STATUSES, cancel_requested_at__isnull=False)
+    asked = Order.objects.filter(
+        venue=PAPER, status__in=Order.OPEN_STATUSES, cancel_requested_at__isnull=False
+    )
     return list(asked.values_list("pk", flat=True))
 
 

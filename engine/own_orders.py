@@ -37,6 +37,7 @@ from engine.models import CycleState
 from engine.order_life import orders_ask, orders_call_back
 from engine.publishing import portfolio_changed
 from engine.sending import submit_later
+from execution.desks import desk_of
 from execution.models import Order
 from execution.orders import order_create
 from markets.models import Mark, World
@@ -172,7 +173,8 @@ def _order_store(portfolio: Portfolio, position: Position, wish: _Exit, mark: De
 
 def _quantity(position: Position, wish: _Exit) -> Decimal:
     """Return how much to close, positive: all of it exactly, a part in whole steps of the venue."""
-    held, spec = abs(position.quantity), position.instrument.spec()
+    held = abs(position.quantity)
+    spec = desk_of(portfolio_id=position.portfolio_id).spec(position.instrument)
     wanted = wish.fraction * held if wish.quantity is None else wish.quantity
     if wanted >= held:
         return held

@@ -25,20 +25,20 @@ from typing import Final
 from django.db import DatabaseError
 from django.db.models import F, Q
 
-from accounts.models import Portfolio
+from accounts.models import LiveAccount, Portfolio
 from core.decimals import ZERO, plain
 from core.errors import RetryLater, UnknownOutcome
 from engine.models import CycleState
 from engine.order_life import orders_ask, venue_doubt
 from engine.venue_stop_adopting import named_adopt, stray_stops_end
+from execution.desks import PAPER, account_name, venues_of
 from execution.models import Fill, Order, VenueOrphan
-from execution.orders import account_name, order_ref, orders_to_ask
+from execution.orders import order_ref, orders_to_ask
 from execution.venues import venue_get
 from execution.venues.base import CancelAnswer, OpenOrder, StopVenue, Venue, VenueFill, VenueStatus
 from positions.models import VenueStop
 
 logger = logging.getLogger(__name__)
-VENUE: Final = "paper"
 OVERLAP: Final = timedelta(minutes=10)  # a fill may be told this long after it was made
 ENDED_LATELY: Final = timedelta(hours=1)
 DUE_AFTER: Final = timedelta(seconds=25)  # beat comes every 30 s
@@ -83,7 +83,7 @@ class _Look:
 
 def portfolio_reconcile(*, portfolio_id: int, now: datetime) -> Reconciled:
     """Settle a portfolio's orders with its venue and return what was found. Call it outside a transaction."""
-    venue = venue_get(name=VENUE)
+    venue = venue_get(name=venues_of(portfolio_ids=[portfolio_id]).get(portfolio_id, PAPER))
     try:
         look = _look(portfolio_id=portfolio_id, venue=venue, now=now)
         stray_stops_end(portfolio_id=portfolio_id, venue=venue, now=now)
@@ -119,7 +119,8 @@ def _look(*, portfolio_id: int, venue: Venue, now: datetime) -> _Look:
     account = account_name(portfolio_id=portfolio_id)
     since = _since(portfolio_id=portfolio_id)
     working = {order.client_order_id: order for order in venue.orders_open(account=account)}
-    fills = {fill.venue_fill_id: fill for fill in venue.fills_since(account=account, since=since)}
+    told = venue.fills_since(account=account, since=since)
+    fills = {(fill.client_order_id, fill.venue_fill_id): fill for fill in told}
     look = _Look(working=working, fills=list(fills.values()))
     named = {*working, *(fill.client_order_id for fill in look.fills)}
     if isinstance(venue, StopVenue):
@@ -145,13 +146,13 @@ def _missed_fills(look: _Look) -> list[VenueFill]:
     ended = {one.pk for one in look.orders.values() if one.status not in Order.OPEN_STATUSES}
     ids = {fill.venue_fill_id for fill in look.fills}
     booked = Fill.objects.filter(order_id__in=ended, venue_fill_id__in=ids)
-    known = set(booked.values_list("venue_fill_id", flat=True))
+    known = set(booked.values_list("order_id", "venue_fill_id"))
     return [
         fill
         for fill in look.fills
-        if fill.venue_fill_id not in known
-        and (order := look.orders.get(fill.client_order_id)) is not None
+        if (order := look.orders.get(fill.client_order_id)) is not None
         and order.pk in ended
+        and (order.pk, fill.venue_fill_id) not in known
     ]
 
 
@@ -267,14 +268,15 @@ def _orphan_end(
 
 
 def portfolios_reconcile(*, now: datetime, begun_at: datetime | None = None) -> list[Reconciled]:
-    """Settle the portfolios that are due, longest first, some hundred at once; return what was found.
+    """Settle the paper portfolios that are due, longest first, some hundred at once; return what was found.
 
-    Due is who has, or lately had, something open and was not settled for half a minute.
+    Due is who has, or lately had, something open and was not settled for half a minute. Those that trade at a
+    venue are settled one by one (``engine.live.turn``): a venue that is away holds up nobody else.
 
     :param begun_at: due is instead everybody who was not settled since; for the start of a worker
     """
     due = Q(cycle__reconciled_at__isnull=True) | Q(cycle__reconciled_at__lte=begun_at or now - DUE_AFTER)
-    portfolios = Portfolio.objects.exclude(world="").filter(due)
+    portfolios = Portfolio.objects.exclude(world="").exclude(live__state__in=LiveAccount.AT_VENUE).filter(due)
     if begun_at is None:
         lately = Q(status__in=Order.OPEN_STATUSES) | Q(finished_at__gte=now - ENDED_LATELY)
         stops = Q(status__in=VenueStop.STANDING) | Q(ended_at__gte=now - ENDED_LATELY)

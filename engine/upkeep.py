@@ -68,9 +68,10 @@ def _chunk_value(*, portfolio_ids: list[int], now: datetime) -> None:
 
 
 def positions_fund(*, now: datetime) -> int:
-    """Book funding of perpetuals up to their world's last full hour; return how many portfolios."""
+    """Book funding of paper perpetuals up to their world's last full hour; return how many portfolios."""
     by_world: dict[str, list[int]] = defaultdict(list)
-    held = Position.objects.filter(policy="perp").exclude(status=Position.Status.CLOSED)
+    held = Position.objects.filter(policy="perp", portfolio__mode=Portfolio.Mode.PAPER)
+    held = held.exclude(status=Position.Status.CLOSED)
     pairs = held.values_list("portfolio_id", "portfolio__world").order_by("portfolio_id").distinct()
     for portfolio_id, world_name in pairs:
         by_world[world_name].append(portfolio_id)

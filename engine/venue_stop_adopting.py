@@ -19,8 +19,9 @@ from engine.models import ExitTrigger
 from engine.order_life import orders_ask, orders_call_back
 from engine.own_orders import legs_release
 from engine.publishing import portfolio_changed
+from execution.desks import account_name
 from execution.models import Order
-from execution.orders import account_name, order_create
+from execution.orders import order_create
 from execution.venues.base import OrderRef, StopVenue, Venue, VenueOrder, VenueStatus
 from positions.locks import position_lock
 from positions.models import Position, VenueStop

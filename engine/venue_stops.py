@@ -23,15 +23,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
+from accounts.models import LiveAccount
 from core.clock import Clock
 from core.decimals import plain
 from core.errors import RetryLater, UnknownOutcome
 from core.ids import client_order_id_new
 from core.types import OrderSide
 from engine.venue_stop_adopting import stop_ref, touched_adopt
-from execution.orders import REQUEST_VALID, account_name
+from execution.desks import ON_PAPER, PAPER, account_name, desk_of, desks_of
+from execution.orders import REQUEST_VALID
 from execution.venues import venue_get
 from execution.venues.base import CancelAnswer, Refused, StopRequest, StopStatus, StopVenue
 from positions.domain.venue_stops import StopAtVenue, stop_kind, stop_moves, stop_wanted
@@ -39,7 +41,6 @@ from positions.exits import state_of
 from positions.models import ExitGuard, Position, VenueStop
 
 logger = logging.getLogger(__name__)
-VENUE: Final = "paper"
 UNHEARD_FOR: Final = timedelta(seconds=10)  # a placing without an answer; above ``REQUEST_VALID``
 AGAIN_AFTER: Final = timedelta(seconds=5)  # a refused or lost stop is placed again
 AT_ONCE: Final = 200
@@ -58,19 +59,41 @@ class _Wanted:
         return self.guard.position
 
 
-def venue_stops_work(*, now: datetime, clock: Clock | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Whose stops are looked after: one portfolio's at its venue, or those of all that trade on paper."""
+
+    venue: StopVenue
+    portfolio_id: int | None
+
+    @property
+    def stops(self) -> QuerySet[VenueStop]:
+        stops = VenueStop.objects.filter(venue=self.venue.name)
+        return stops if self.portfolio_id is None else stops.filter(portfolio_id=self.portfolio_id)
+
+    @property
+    def guards(self) -> QuerySet[ExitGuard]:
+        if self.portfolio_id is not None:
+            return ExitGuard.objects.filter(position__portfolio_id=self.portfolio_id)
+        return ExitGuard.objects.exclude(position__portfolio__live__state__in=LiveAccount.AT_VENUE)
+
+
+def venue_stops_work(*, now: datetime, clock: Clock | None = None, portfolio_id: int | None = None) -> None:
     """Bring what rests at the venue in line with what should; call it outside a transaction.
 
     :param clock: tells when each stop is sent, since ``now`` may be old by then
+    :param portfolio_id: one that trades at a venue; None: all that trade on paper
     """
-    venue = venue_get(name=VENUE, clock=clock)
+    name = PAPER if portfolio_id is None else desk_of(portfolio_id=portfolio_id).venue
+    venue = venue_get(name=name, clock=clock)
     if not isinstance(venue, StopVenue):
         return
+    place = _Place(venue, portfolio_id)
     try:
-        _standing_compare(venue=venue, now=now)
-        wanted = {one.position.pk: one for one in _wanted()}
-        _leave(wanted=wanted)
-        _take_back(venue=venue, now=now)
+        _standing_compare(place=place, now=now)
+        wanted = {one.position.pk: one for one in _wanted(place)}
+        _leave(place=place, wanted=wanted)
+        _take_back(place=place, now=now)
         for one in _to_place(wanted=wanted, now=now):
             _place(one=one, venue=venue, now=clock.now() if clock else now)
     except RetryLater as error:
@@ -78,10 +101,11 @@ def venue_stops_work(*, now: datetime, clock: Clock | None = None) -> None:
 
 
 # ---------------------------------------------------------------- what became of those that stand
-def _standing_compare(*, venue: StopVenue, now: datetime) -> None:
+def _standing_compare(*, place: _Place, now: datetime) -> None:
     """Ask about every stop that should rest and is not listed."""
+    venue = place.venue
     standing = list(
-        VenueStop.objects.filter(status__in=VenueStop.STANDING).select_related("position").order_by("pk")
+        place.stops.filter(status__in=VenueStop.STANDING).select_related("position").order_by("pk")
     )
     accounts = sorted({account_name(portfolio_id=stop.portfolio_id) for stop in standing})
     armed = {ref.client_order_id for ref in venue.stops_armed(accounts=accounts)} if accounts else set()
@@ -134,10 +158,10 @@ def _move(
 
 
 # ---------------------------------------------------------------- what should rest
-def _wanted() -> list[_Wanted]:
+def _wanted(place: _Place) -> list[_Wanted]:
     """Return the stops that should rest now, of every portfolio whose owner wants that."""
-    guards = (
-        ExitGuard.objects.filter(
+    guards = list(
+        place.guards.filter(
             ended_at__isnull=True,
             run=F("world__run"),
             position__portfolio__exit_defaults__stops_at_venue=True,
@@ -146,27 +170,30 @@ def _wanted() -> list[_Wanted]:
         .select_related("instrument", "position__portfolio")
         .order_by("pk")
     )
+    desks = desks_of(portfolio_ids={guard.position.portfolio_id for guard in guards})
     found = []
     for guard in guards:
+        desk = desks.get(guard.position.portfolio_id, ON_PAPER)
         stop = stop_wanted(
-            state=state_of(guard), quantity=guard.position.quantity, instrument=guard.instrument.spec()
+            state=state_of(guard),
+            quantity=guard.position.quantity,
+            instrument=desk.spec(guard.instrument),
         )
         if stop is not None:
             found.append(_Wanted(guard=guard, stop=stop))
     return found
 
 
-def _leave(*, wanted: Mapping[int, _Wanted]) -> None:
+def _leave(*, place: _Place, wanted: Mapping[int, _Wanted]) -> None:
     """Let go of the stops of positions that should have none."""
-    for stop in VenueStop.objects.filter(status__in=VenueStop.GUARDING).exclude(position_id__in=wanted):
+    for stop in place.stops.filter(status__in=VenueStop.GUARDING).exclude(position_id__in=wanted):
         _move(stop, to=Status.LEAVING, only_from=VenueStop.GUARDING, why="Not wanted any more")
 
 
-def _take_back(*, venue: StopVenue, now: datetime) -> None:
+def _take_back(*, place: _Place, now: datetime) -> None:
     """Cancel the stops that leave. One that is not known may still arrive while its request is valid."""
-    for stop in (
-        VenueStop.objects.filter(status=Status.LEAVING).select_related("position").order_by("pk")[:AT_ONCE]
-    ):
+    venue = place.venue
+    for stop in place.stops.filter(status=Status.LEAVING).select_related("position").order_by("pk")[:AT_ONCE]:
         try:
             answer = venue.stop_cancel(stop=stop_ref(stop=stop), now=now)
         except (RetryLater, UnknownOutcome) as error:

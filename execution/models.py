@@ -175,7 +175,10 @@ class OrderEvent(models.Model):
 
 
 class Fill(models.Model):
-    """One execution of an order, kept by the venue's own id so that a repeat is ignored."""
+    """One execution of an order, kept by the venue's own id so that a repeat is ignored.
+
+    The id is that of a trade at the venue: where two of our orders met each other, both have it.
+    """
 
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
     venue = models.CharField(max_length=24)
@@ -189,7 +192,7 @@ class Fill(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["venue", "venue_fill_id"], name="fill_booked_once"),
+            models.UniqueConstraint(fields=["order", "venue_fill_id"], name="fill_booked_once"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="fill_quantity_positive"),
             models.CheckConstraint(condition=Q(price__gt=0), name="fill_price_positive"),
         ]

@@ -14,7 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from allocation.capital import Move, account_move, capital_version_raise
 from allocation.locks import capital_lock
@@ -23,6 +23,7 @@ from core.clock import Clock
 from core.decimals import ZERO, plain
 from core.errors import RetryLater, UnknownOutcome
 from core.ids import client_order_id_new
+from execution.desks import PAPER, account_name, venues_of
 from execution.domain.orders import (
     ENDED,
     OrderDraft,
@@ -58,6 +59,8 @@ def order_create(
 ) -> Order:
     """Store an order as PENDING with its client order id, its slices, and the reserved capital behind it.
 
+    It is for the venue at which its portfolio trades now.
+
     An order that opens or enlarges needs a reservation; a reduce-only one needs none.
 
     :param sent_as: the client order id under which the venue has it already (a stop that rested there and
@@ -72,7 +75,8 @@ def order_create(
         committed = capital_commit(reservation_id=reservation_id, portfolio_id=portfolio_id, now=now)
     else:
         capital_version_raise(portfolio_id=portfolio_id)
-    row = _order_row(portfolio_id=portfolio_id, draft=draft, run=run, now=now)
+    venue = venues_of(portfolio_ids=[portfolio_id]).get(portfolio_id, PAPER)
+    row = _order_row(portfolio_id=portfolio_id, draft=draft, venue=venue, run=run, now=now)
     row.reservation_id, row.committed = reservation_id, committed
     if sent_as:
         row.client_order_id, row.submit_claimed_at = sent_as, now
@@ -88,14 +92,17 @@ def orders_create(*, drafts: Sequence[tuple[int, int, OrderDraft]], now: datetim
     """
     for _, _, draft in drafts:
         _draft_check(draft, reserved=False)
+    venues = venues_of(portfolio_ids=[portfolio_id for portfolio_id, _, _ in drafts])
     rows = [
-        _order_row(portfolio_id=portfolio_id, draft=draft, run=run, now=now)
+        _order_row(
+            portfolio_id=portfolio_id, draft=draft, venue=venues.get(portfolio_id, PAPER), run=run, now=now
+        )
         for portfolio_id, run, draft in drafts
     ]
     return _orders_insert(rows=rows, drafts=[draft for _, _, draft in drafts], now=now)
 
 
-def _order_row(*, portfolio_id: int, draft: OrderDraft, run: int, now: datetime) -> Order:
+def _order_row(*, portfolio_id: int, draft: OrderDraft, venue: str, run: int, now: datetime) -> Order:
     return Order(
         portfolio_id=portfolio_id,
         instrument_id=draft.instrument_code,
@@ -103,7 +110,7 @@ def _order_row(*, portfolio_id: int, draft: OrderDraft, run: int, now: datetime)
         policy=draft.policy,
         margin_rate=draft.margin_rate,
         client_order_id=client_order_id_new(),
-        venue=draft.venue,
+        venue=venue,
         side=draft.side,
         quantity=draft.quantity,
         limit_price=draft.limit_price,
@@ -209,11 +216,6 @@ def order_ref(*, order: Order) -> OrderRef:
         policy=order.policy,
         venue_order_id=order.venue_order_id,
     )
-
-
-def account_name(*, portfolio_id: int) -> str:
-    """Return the name of a portfolio's account at the paper venue."""
-    return f"portfolio:{portfolio_id}"
 
 
 def _claim_return(*, order_id: int, why: str) -> str:
@@ -343,26 +345,39 @@ def order_cancel(
         return None
 
 
-def orders_due_for_expiry(*, now: datetime, limit: int = 500) -> list[int]:
+def orders_due_for_expiry(
+    *, now: datetime, portfolio_id: int | None = None, venue: str = "", limit: int = 500
+) -> list[int]:
     """Return ids of open orders whose lifetime is over, oldest first."""
-    due = Order.objects.filter(status__in=Order.OPEN_STATUSES, expires_at__lte=now).order_by("pk")
-    return list(due.values_list("pk", flat=True)[:limit])
+    due = Order.objects.filter(status__in=Order.OPEN_STATUSES, expires_at__lte=now)
+    return _ids(due, portfolio_id=portfolio_id, venue=venue, limit=limit)
 
 
-def orders_to_submit(*, now: datetime, limit: int = 500) -> list[int]:
+def orders_to_submit(
+    *, now: datetime, portfolio_id: int | None = None, venue: str = "", limit: int = 500
+) -> list[int]:
     """Return ids of stored orders that nobody has sent yet, oldest first."""
     due = Order.objects.filter(
         status=Order.Status.PENDING, submit_claimed_at__isnull=True, expires_at__gt=now
     )
-    return list(due.order_by("pk").values_list("pk", flat=True)[:limit])
+    return _ids(due, portfolio_id=portfolio_id, venue=venue, limit=limit)
 
 
-def orders_to_ask(*, now: datetime, portfolio_id: int | None = None, limit: int = 500) -> list[int]:
+def orders_to_ask(
+    *, now: datetime, portfolio_id: int | None = None, venue: str = "", limit: int = 500
+) -> list[int]:
     """Return ids of orders whose outcome the venue knows: UNKNOWN, or claimed and unanswered for 10 s."""
     due = Order.objects.filter(_outcome_unknown(now))
+    return _ids(due, portfolio_id=portfolio_id, venue=venue, limit=limit)
+
+
+def _ids(orders: QuerySet[Order], *, portfolio_id: int | None, venue: str, limit: int) -> list[int]:
+    """Return the ids of some orders, of one portfolio or at one venue where that is given, oldest first."""
     if portfolio_id is not None:
-        due = due.filter(portfolio_id=portfolio_id)
-    return list(due.order_by("pk").values_list("pk", flat=True)[:limit])
+        orders = orders.filter(portfolio_id=portfolio_id)
+    if venue:
+        orders = orders.filter(venue=venue)
+    return list(orders.order_by("pk").values_list("pk", flat=True)[:limit])
 
 
 def _outcome_unknown(now: datetime) -> Q:
@@ -384,11 +399,7 @@ def orders_open(*, portfolio_id: int | None = None, venue: str = "", limit: int 
     due = Order.objects.filter(status__in=Order.OPEN_STATUSES).exclude(
         status=Order.Status.PENDING, submit_claimed_at__isnull=True
     )
-    if portfolio_id is not None:
-        due = due.filter(portfolio_id=portfolio_id)
-    if venue:
-        due = due.filter(venue=venue)
-    return list(due.order_by("pk").values_list("pk", flat=True)[:limit])
+    return _ids(due, portfolio_id=portfolio_id, venue=venue, limit=limit)
 
 
 def order_ids_of(*, client_order_ids: list[str]) -> list[int]:

@@ -207,7 +207,10 @@ _PAPER_CHECK: Final = Check(
                0 AS quantity, quantity AS held
         FROM execution_paperholding
         UNION ALL
-        SELECT portfolio_id, instrument_id, quantity, 0 FROM positions_position WHERE status <> 'closed'
+        SELECT position.portfolio_id, position.instrument_id, position.quantity, 0
+        FROM positions_position AS position
+        JOIN accounts_portfolio AS portfolio ON portfolio.id = position.portfolio_id
+        WHERE position.status <> 'closed' AND portfolio.mode = 'paper'
         UNION ALL
         SELECT o.portfolio_id, paper.instrument_code,
                CASE paper.side WHEN 'BUY' THEN made.quantity ELSE -made.quantity END, 0

@@ -14,6 +14,7 @@ from allocation.models import CapitalAccount
 from core.decimals import ZERO, to_money
 from core.errors import BooksDiffer
 from core.types import Policy
+from execution.desks import PAPER
 from execution.domain.orders import OrderStatus, signed
 from execution.locks import order_lock
 from execution.models import Fill, Order
@@ -64,10 +65,10 @@ def fill_book(*, order_id: int, fill: VenueFill, now: datetime) -> FillBooked | 
     portfolio_id = Order.objects.values_list("portfolio_id", flat=True).get(pk=order_id)
     account = capital_lock(portfolio_id=portfolio_id)
     order = order_lock(order_id=order_id)
-    if Fill.objects.filter(venue=order.venue, venue_fill_id=fill.venue_fill_id).exists():
+    if Fill.objects.filter(order=order, venue_fill_id=fill.venue_fill_id).exists():
         return None
     held = _held_for(order=order, fill=fill, now=now)
-    funding = funding_book(held=held, mark=fill.price, now=now, world_at=fill.world_at)
+    funding = _funding_due(order=order, held=held, fill=fill, now=now)
     row = Fill.objects.create(
         order=order,
         venue=order.venue,
@@ -102,6 +103,13 @@ def fill_book(*, order_id: int, fill: VenueFill, now: datetime) -> FillBooked | 
         realized=booked.realized,
         deficit=CapitalAccount.objects.values_list("deficit", flat=True).get(pk=portfolio_id),
     )
+
+
+def _funding_due(*, order: Order, held: HeldPosition, fill: VenueFill, now: datetime) -> Decimal:
+    """Book the funding that struck on paper before a fill; a real venue charges its own."""
+    if order.venue != PAPER:
+        return ZERO
+    return funding_book(held=held, mark=fill.price, now=now, world_at=fill.world_at)
 
 
 def _held_for(*, order: Order, fill: VenueFill, now: datetime) -> HeldPosition:

@@ -2,6 +2,7 @@
 
 from accounts.models.audit import AuditEntry
 from accounts.models.credentials import Credential
+from accounts.models.live import RAMP, LiveAccount, LiveFinding, LiveHolding
 from accounts.models.people import (
     OWN_PROFILE,
     POLICY_CHOICES,
@@ -16,9 +17,13 @@ __all__ = [
     "OWN_PROFILE",
     "POLICY_CHOICES",
     "PROFILE_CHOICES",
+    "RAMP",
     "RULE_CHOICES",
     "AuditEntry",
     "Credential",
+    "LiveAccount",
+    "LiveFinding",
+    "LiveHolding",
     "Portfolio",
     "User",
     "UserManager",

@@ -33,6 +33,7 @@ class Limits:
     :param max_asset_weight: one underlying, over all its instruments. A portfolio holds one position per
         underlying, so the tighter of this and ``max_position`` counts
     :param max_open_orders: orders that open or enlarge a position; exits are never counted or held up
+    :param max_live: how many positions a live portfolio may have so far; None: not bounded besides
     """
 
     max_position: Decimal
@@ -41,6 +42,7 @@ class Limits:
     max_gross: Decimal
     max_asset_weight: Decimal
     max_open_orders: int
+    max_live: int | None = None
 
 
 def _percent(position: int, positions: int, correlated: int, gross: int, orders: int) -> Limits:
@@ -81,6 +83,7 @@ class Limit(StrEnum):
     POSITION = "position"
     ASSET = "asset"
     PLACES = "places"
+    RAMP = "ramp"
     CORRELATED = "correlated"
     GROSS = "gross"
     OPEN_ORDERS = "open_orders"
@@ -153,7 +156,7 @@ def limits_apply(
     """
     solid = max(equity, ZERO)
     answers: dict[str, Answer] = {e.underlying: _single(e, limits, solid) for e in exposures}
-    answers = _cut(exposures, answers, _places_denied(exposures, answers, limits.max_positions))
+    answers = _cut(exposures, answers, _places_denied(exposures, answers, limits))
     correlated = _correlated_capped(exposures, answers, limits.max_correlated, solid, correlations)
     answers = _cut(exposures, answers, correlated)
     gross = _gross_capped(exposures, answers, gross_cap(limits=limits, policy=policy), solid)
@@ -242,10 +245,11 @@ def _single(exposure: Exposure, limits: Limits, equity: Decimal) -> Answer:
 
 
 def _places_denied(
-    exposures: Sequence[Exposure], answers: Mapping[str, Answer], max_positions: int
+    exposures: Sequence[Exposure], answers: Mapping[str, Answer], limits: Limits
 ) -> dict[str, Denied]:
     """Deny the candidates for which no place is left: larger ones first, ties by name, nothing evicted."""
-    free = max(0, max_positions - sum(exposure.has_place for exposure in exposures))
+    places, limit, why = _places(limits)
+    free = max(0, places - sum(exposure.has_place for exposure in exposures))
     candidates = sorted(
         (
             e
@@ -254,8 +258,17 @@ def _places_denied(
         ),
         key=lambda e: (-abs(answers[e.underlying].to), e.underlying),
     )
-    why = "the only place is taken" if max_positions == 1 else f"all {max_positions} places are taken"
-    return {e.underlying: Denied(to=ZERO, limit=Limit.PLACES, why=why) for e in candidates[free:]}
+    return {e.underlying: Denied(to=ZERO, limit=limit, why=why) for e in candidates[free:]}
+
+
+def _places(limits: Limits) -> tuple[int, Limit, str]:
+    """Return how many positions there may be, and what to say when all places are taken."""
+    if limits.max_live is not None and limits.max_live < limits.max_positions:
+        why = f"live trading begins with {limits.max_live} positions, all taken; its owner may raise that"
+        return limits.max_live, Limit.RAMP, why
+    only = limits.max_positions == 1
+    why = "the only place is taken" if only else f"all {limits.max_positions} places are taken"
+    return limits.max_positions, Limit.PLACES, why
 
 
 def _correlated_capped(

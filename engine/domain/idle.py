@@ -38,6 +38,7 @@ LABELS: Final[Mapping[str, str]] = {
     Limit.POSITION.value: "Largest position",
     Limit.ASSET.value: "Weight of one asset",
     Limit.PLACES.value: "Number of positions",
+    Limit.RAMP.value: "Live positions so far",
     Limit.CORRELATED.value: "Moving together",
     Limit.GROSS.value: "Total exposure",
     Limit.OPEN_ORDERS.value: "Open orders",

@@ -30,6 +30,7 @@ from engine.domain.plan_types import Purpose
 from engine.legs import legs_forget_many
 from engine.models import ExitTrigger
 from engine.own_orders import legs_release
+from execution.desks import ON_PAPER, Desk, desks_of
 from execution.domain.orders import OrderDraft
 from execution.models import Order
 from execution.orders import orders_create
@@ -143,16 +144,18 @@ def _in_the_way(order: Order, now: datetime) -> bool:
 
 def _wanted(triggers: Sequence[ExitTrigger], now: datetime) -> list[_Wanted]:
     marks = _marks(triggers, now)
+    desks = desks_of(portfolio_ids={trigger.portfolio_id for trigger in triggers})
     wanted: list[_Wanted] = []
     for trigger in triggers:
-        amount, keeps = part_left(trigger)
+        desk = desks.get(trigger.portfolio_id, ON_PAPER)
+        amount, keeps = part_left(trigger, desk=desk)
         if amount > 0:
             whole = amount == abs(trigger.position.quantity)
             price = marks.get(trigger.pk, trigger.price)
-            draft = _draft(trigger, amount=amount, whole=whole, price=price)
+            draft = _draft(trigger, amount=amount, whole=whole, price=price, desk=desk)
             wanted.append(_Wanted(trigger, trigger.position, draft, whole=whole, keeps=keeps))
         else:
-            _part_done(trigger, now)
+            _part_done(trigger, now, desk)
     return wanted
 
 
@@ -170,7 +173,7 @@ def _marks(triggers: Sequence[ExitTrigger], now: datetime) -> dict[int, Decimal]
     return {row.pk: mark.price for row in old if (mark := found[row.pk]) and mark.received_at > row.seen_at}
 
 
-def part_left(trigger: ExitTrigger) -> tuple[Decimal, Decimal | None]:
+def part_left(trigger: ExitTrigger, *, desk: Desk) -> tuple[Decimal, Decimal | None]:
     """Return what is left to close, base units, and what stays of the position (None: nothing).
 
     A part is closed down to what stays, whoever closed how much of it meanwhile.
@@ -179,23 +182,23 @@ def part_left(trigger: ExitTrigger) -> tuple[Decimal, Decimal | None]:
     if trigger.fraction == ONE:
         return held, None
     keeps = trigger.keeps if trigger.keeps is not None else held - trigger.fraction * held
-    return trigger.position.instrument.spec().quantity(max(held - keeps, ZERO)), keeps
+    return desk.spec(trigger.position.instrument).quantity(max(held - keeps, ZERO)), keeps
 
 
-def _part_done(trigger: ExitTrigger, now: datetime) -> None:
+def _part_done(trigger: ExitTrigger, now: datetime, desk: Desk) -> None:
     """End a part of which nothing is left that the venue can trade."""
     trigger.status = ExitTrigger.Status.DONE if trigger.closed_quantity else ExitTrigger.Status.VOID
     if not trigger.closed_quantity:
-        step = plain(trigger.position.instrument.quantity_step)
+        step = plain(desk.spec(trigger.position.instrument).quantity_step)
         trigger.text = f"There is nothing to close in the venue's steps of {step}"
     trigger.ended_at = now
     trigger.save(update_fields=["status", "text", "ended_at"])
 
 
-def _draft(trigger: ExitTrigger, *, amount: Decimal, whole: bool, price: Decimal) -> OrderDraft:
+def _draft(trigger: ExitTrigger, *, amount: Decimal, whole: bool, price: Decimal, desk: Desk) -> OrderDraft:
     profit = trigger.kind == ExitTrigger.Kind.TAKE_PROFIT
     draft = exit_draft(
-        held=position_facts(position=trigger.position),
+        held=position_facts(position=trigger.position, desk=desk),
         quantity=amount,
         mark=price,
         market=not profit and trigger.orders_placed > 0,
@@ -208,7 +211,7 @@ def _draft(trigger: ExitTrigger, *, amount: Decimal, whole: bool, price: Decimal
         return draft
     buys = draft.side is OrderSide.BUY
     limit = trigger.level * (ONE + PROFIT_REACH if buys else ONE - PROFIT_REACH)
-    spec = trigger.position.instrument.spec()
+    spec = desk.spec(trigger.position.instrument)
     return replace(draft, limit_price=spec.price(limit, up=not buys))
 
 

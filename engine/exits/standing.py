@@ -15,11 +15,14 @@ from typing import Final
 from django.db import transaction
 from django.db.models import F, Q
 
+from accounts.models import LiveAccount
 from core.clock import Clock
 from engine.exits.placing import Placed, part_left, still_held, triggers_place
 from engine.models import ExitTrigger
 from engine.order_life import one_order, order_send, orders_ask, orders_call_back
 from engine.publishing import portfolios_changed
+from engine.sending import submit_later
+from execution.desks import PAPER, desk_of
 from execution.models import Order
 
 logger = logging.getLogger(__name__)
@@ -28,13 +31,20 @@ REFUSED_PAUSE_S: Final = 2
 REFUSED_PAUSE_MOST_S: Final = 30
 
 
-def triggers_work(*, now: datetime, clock: Clock | None = None, trigger_ids: Collection[int] = ()) -> None:
+def triggers_work(
+    *,
+    now: datetime,
+    clock: Clock | None = None,
+    trigger_ids: Collection[int] = (),
+    portfolio_id: int | None = None,
+) -> None:
     """Go on with triggers that stand: see what their orders did, place the next, and send it.
 
     :param trigger_ids: these alone; none given is all that have something to be done
+    :param portfolio_id: one that trades at a venue; None: all that trade on paper
     :param clock: tells when each order is sent, since ``now`` may be old by then
     """
-    due = _due(trigger_ids)
+    due = _due(trigger_ids, portfolio_id)
     for begin in range(0, len(due), AT_ONCE):
         part = due[begin : begin + AT_ONCE]
         idle = _settle(part, now)
@@ -65,15 +75,26 @@ def _place(trigger_ids: Collection[int], now: datetime) -> Placed:
 
 
 def exits_submit(*, order_ids: Collection[int], now: datetime, clock: Clock | None = None) -> None:
-    """Send exit orders; one that was sent already is not sent twice, and one that fails stops no other."""
-    for order_id in order_ids:
+    """Send exit orders; one that was sent already is not sent twice, and one that fails stops no other.
+
+    Those that leave this server are handed to the workers that do that, so that a slow venue is waited for by
+    nobody else.
+    """
+    afar = set(Order.objects.filter(pk__in=order_ids).exclude(venue=PAPER).values_list("pk", flat=True))
+    for order_id in sorted(afar):
+        submit_later(order_id)
+    for order_id in [one for one in order_ids if one not in afar]:
         with one_order(order_id=order_id, now=now):
             order_send(order_id=order_id, now=now, clock=clock)
 
 
-def _due(trigger_ids: Collection[int]) -> list[int]:
+def _due(trigger_ids: Collection[int], portfolio_id: int | None) -> list[int]:
     """Return the standing triggers that wait, whose order has ended, or whose position is not what it was."""
     standing = ExitTrigger.objects.filter(status__in=ExitTrigger.STANDING)
+    if portfolio_id is None:
+        standing = standing.exclude(portfolio__live__state__in=LiveAccount.AT_VENUE)
+    else:
+        standing = standing.filter(portfolio_id=portfolio_id)
     if trigger_ids:
         standing = standing.filter(pk__in=trigger_ids)
     else:
@@ -104,7 +125,7 @@ def _settle(trigger_ids: Collection[int], now: datetime) -> list[int]:
             continue
         if row.status == ExitTrigger.Status.WORKING and order is not None:
             _order_over(row, order, now)
-        if not still_held(row) or (row.closed_quantity and part_left(row)[0] == 0):
+        if not still_held(row) or (row.closed_quantity and _nothing_left(row)):
             row.status = ExitTrigger.Status.DONE if row.closed_quantity else ExitTrigger.Status.VOID
             row.text = row.text if row.closed_quantity else "Something else closed the position"
             row.ended_at = now
@@ -112,6 +133,11 @@ def _settle(trigger_ids: Collection[int], now: datetime) -> list[int]:
         row.save(update_fields=["status", "text", "closed_quantity", "retry_at", "ended_at"])
     portfolios_changed(portfolio_ids=sorted(set(ended)))
     return idle
+
+
+def _nothing_left(row: ExitTrigger) -> bool:
+    """Tell whether nothing of what a trigger closes is left that its venue can trade."""
+    return part_left(row, desk=desk_of(portfolio_id=row.portfolio_id))[0] == 0
 
 
 def _order_over(row: ExitTrigger, order: Order, now: datetime) -> None:

@@ -29,6 +29,7 @@ from engine.models import Command
 from engine.order_life import order_send, orders_ask, orders_call_back, signed_dollars
 from engine.own_entries import entry_place
 from engine.own_orders import legs_release, position_close
+from execution.desks import desk_of
 from execution.models import Order
 from positions.models import Position, SliceEntry
 
@@ -115,7 +116,8 @@ def _left(position: Position, orders: Sequence[Order]) -> Decimal:
     gone: Decimal = since.aggregate(gone=Sum("filled_quantity"))["gone"] or ZERO
     left = min(orders[0].quantity - gone, abs(position.quantity))
     whole = left == abs(position.quantity)
-    return left if whole else position.instrument.spec().quantity(left)
+    desk = desk_of(portfolio_id=position.portfolio_id)
+    return left if whole else desk.spec(position.instrument).quantity(left)
 
 
 def _closing(orders: Sequence[Order]) -> CommandAnswer:

@@ -138,7 +138,6 @@ class OrderDraft:
     margin_rate: Decimal = ONE
     reason: str = ""
     lifetime_s: int = 60
-    venue: str = "paper"
     origin: str = "copy"
     market: bool = False
     command_id: UUID | None = None

@@ -15,6 +15,7 @@ from django.db import transaction
 
 from core.clock import Clock
 from core.decimals import ZERO
+from execution.desks import ON_PAPER, PAPER, account_desks
 from execution.domain.paper import PaperAssumptions, accept_problem
 from execution.models import PaperFill, PaperHolding, PaperOrder
 from execution.venues.base import (
@@ -176,6 +177,9 @@ def request_refusal(
     instrument = Instrument.objects.filter(pk=request.instrument_code).first()
     if instrument is None:
         return f"there is no instrument {request.instrument_code}"
+    desk = account_desks(accounts=[request.account]).get(request.account, ON_PAPER)
+    if not reduce_only and desk.specs is not None and instrument.code not in desk.specs:
+        return f"{desk.rules.venue if desk.rules else PAPER} does not trade {instrument.code} here"
     holding = PaperHolding.objects.filter(
         account=request.account, instrument_code=request.instrument_code
     ).first()
@@ -186,5 +190,5 @@ def request_refusal(
         limit_price=price,
         reduce_only=reduce_only,
         held=holding.quantity if holding else ZERO,
-        instrument=instrument.spec(),
+        instrument=desk.spec(instrument),
     )

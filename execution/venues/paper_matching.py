@@ -6,7 +6,7 @@ An order's row is locked before the holding it changes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -16,9 +16,11 @@ from django.db import transaction
 from django.db.models import Q
 
 from core.clock import WorldTime
+from core.decimals import BPS
 from core.types import Policy
+from execution.desks import ON_PAPER, Desk, account_desks
 from execution.domain.orders import signed
-from execution.domain.paper import PaperMatch, paper_match_step, reducible_quantity
+from execution.domain.paper import PaperAssumptions, PaperMatch, paper_match_step, reducible_quantity
 from execution.models import PaperFault, PaperFill, PaperHolding, PaperOrder
 from execution.venues.paper import paper_assumptions
 from execution.venues.paper_faults import Fault, fault_take, faults_stand
@@ -31,10 +33,11 @@ Kind = PaperFault.Kind
 
 @dataclass(frozen=True, slots=True)
 class _Meeting:
-    """An open order and the fresh mark it meets."""
+    """An open order and the fresh mark it meets, by the rules of its account's desk."""
 
     order: PaperOrder
     mark: Mark
+    desk: Desk
 
 
 def paper_match(*, world: str, now: datetime, clock: WorldTime) -> list[str]:
@@ -87,8 +90,9 @@ def _orders_match(
             received_at__gte=fresh_since,
         ).select_related("instrument")
     }
+    desks = account_desks(accounts={order.account for order in orders})
     meetings = [
-        _Meeting(order=order, mark=mark)
+        _Meeting(order=order, mark=mark, desk=desks.get(order.account, ON_PAPER))
         for order in orders
         if (mark := marks.get(order.instrument_code)) is not None and _meets(order, mark)
     ]
@@ -155,13 +159,21 @@ def _meet(
         remaining=remaining,
         limit_price=order.limit_price,
         mark=mark.price,
-        instrument=mark.instrument.spec(),
-        assumptions=paper_assumptions(),
+        instrument=meeting.desk.spec(mark.instrument),
+        assumptions=_assumptions(meeting.desk),
     )
     if match is None:
         return []
     fault = fault_take(operation=PaperFault.Operation.MATCH, account=order.account) if faulty else None
     return _execute(order=order, holding=holding, match=match, fault=fault, now=now, world_at=world_at)
+
+
+def _assumptions(desk: Desk) -> PaperAssumptions:
+    """Return how this server's paper market behaves, at the fees of the venue whose rules count."""
+    usual = paper_assumptions()
+    if desk.taker_fee is None:
+        return usual
+    return replace(usual, perp_fee_bps=desk.taker_fee / BPS, spot_fee_bps=desk.taker_fee / BPS)
 
 
 def _is_covered(order: PaperOrder) -> bool:

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import F, OuterRef, Q, Subquery
 
 from core.types import OrderSide
+from execution.desks import ON_PAPER, account_desks
 from execution.domain.orders import market_limit
 from execution.models import PaperOrder, PaperStop
 from execution.venues.base import Accepted, CancelAnswer, OrderRef, Refused, StopRequest, StopStatus
@@ -111,10 +112,8 @@ def paper_stops_touch(*, world: str, now: datetime) -> list[str]:
             .filter(touched, seen_at__gte=F("matchable_at"))
             .order_by("pk")[:BATCH_SIZE]
         )
-        specs = {
-            row.code: row.spec()
-            for row in Instrument.objects.filter(code__in={stop.instrument_code for stop in stops})
-        }
+        rows = Instrument.objects.in_bulk({stop.instrument_code for stop in stops})
+        desks = account_desks(accounts={stop.account for stop in stops})
         PaperOrder.objects.bulk_create(
             PaperOrder(
                 client_order_id=stop.client_order_id,
@@ -125,7 +124,9 @@ def paper_stops_touch(*, world: str, now: datetime) -> list[str]:
                 side=stop.side,
                 quantity=stop.quantity,
                 limit_price=market_limit(
-                    side=stop.side, mark=stop.seen_price, instrument=specs[stop.instrument_code]
+                    side=stop.side,
+                    mark=stop.seen_price,
+                    instrument=desks.get(stop.account, ON_PAPER).spec(rows[stop.instrument_code]),
                 ),
                 reduce_only=True,
                 accepted_at=now,

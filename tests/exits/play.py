@@ -19,8 +19,8 @@ from accounts.models import Portfolio
 from allocation.models import CapitalAccount
 from core.decimals import to_money
 from engine.models import ExitTrigger
+from execution.desks import account_name
 from execution.models import PaperHolding
-from execution.orders import account_name
 from markets.domain.moments import us_of
 from markets.models import Instrument, World
 from markets.recordings import Recording, recording_get
