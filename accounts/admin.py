@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.models import AuditEntry, Portfolio, User
+from accounts.models import AuditEntry, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
 from accounts.services import api_tokens_revoke
 
 admin.site.site_header = "Ensemble"
@@ -191,3 +191,30 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("id", "at", "actor_name", "via", "portfolio_id", "action", "outcome", "text")
     list_filter = ("outcome", "via", "at", "action")
     search_fields = ("=id", "=portfolio_id", "=command_id", "actor_name", "action", "text")
+
+
+@admin.register(LiveAccount)
+class LiveAccountAdmin(ReadOnlyAdmin):
+    """Accounts at venues that portfolios trade with."""
+
+    list_display = ("portfolio", "venue", "sandbox", "policy", "state", "assigned", "max_positions", "error")
+    list_filter = ("state", "venue", "sandbox")
+    search_fields = ("=portfolio__id", "portfolio__name", "venue", "account_id")
+
+
+@admin.register(LiveHolding)
+class LiveHoldingAdmin(ReadOnlyAdmin):
+    """What accounts held when they were last looked at."""
+
+    list_display = ("account", "kind", "code", "quantity", "ours")
+    list_filter = ("kind",)
+    search_fields = ("=account__portfolio__id", "code")
+
+
+@admin.register(LiveFinding)
+class LiveFindingAdmin(ReadOnlyAdmin):
+    """What venues show and our books do not explain."""
+
+    list_display = ("found_at", "account", "kind", "code", "books", "seen", "text", "settled_at")
+    list_filter = ("kind", "found_at")
+    search_fields = ("=account__portfolio__id", "code", "text")

@@ -11,7 +11,7 @@ from django import forms
 from accounts.models import Portfolio
 from core.decimals import plain
 from dashboard.forms import OnceForm
-from engine.venue_stops import VENUE
+from execution.desks import desk_of
 from execution.venues import venue_get
 from execution.venues.base import StopVenue
 from positions.domain.exit_checks import STEPS_MAX
@@ -27,9 +27,9 @@ RULES: Final[Mapping[str, tuple[str, str, int]]] = {
 }
 
 
-def stops_supported() -> bool:
-    """Tell whether stops can rest at the venue that portfolios trade on."""
-    return isinstance(venue_get(name=VENUE), StopVenue)
+def stops_supported(*, portfolio: Portfolio) -> bool:
+    """Tell whether stops can rest at the venue that a portfolio trades on."""
+    return isinstance(venue_get(name=desk_of(portfolio_id=portfolio.pk).venue), StopVenue)
 
 
 class ExitDefaultsForm(OnceForm):
@@ -50,7 +50,7 @@ class ExitDefaultsForm(OnceForm):
                 f"Part step {row + 1} closes", 4, step.get("fraction_pct", "")
             )
         venue = self.fields["stops_at_venue"]
-        venue.initial, venue.disabled = rules.stops_at_venue, not stops_supported()
+        venue.initial, venue.disabled = rules.stops_at_venue, not stops_supported(portfolio=portfolio)
         venue.widget.attrs |= {"class": "switch", "role": "switch"}
 
     @property

@@ -9,6 +9,7 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "let strategies decide": {"task": "sync.strategies", "schedule": 1.0, "options": {"expires": 2}},
     "plan portfolios that are due": {"task": "plan.due", "schedule": 1.0, "options": {"expires": 10}},
     "work open orders": {"task": "orders.work", "schedule": 1.0, "options": {"expires": 2}},
+    "turn to accounts at venues": {"task": "live.due", "schedule": 1.0, "options": {"expires": 2}},
     "tend stops at the venue": {"task": "orders.stops", "schedule": 1.0, "options": {"expires": 2}},
     "work standing triggers": {"task": "exits.work", "schedule": 1.0, "options": {"expires": 2}},
     "sweep guarded positions": {"task": "exits.sweep", "schedule": 5.0, "options": {"expires": 5}},

@@ -21,6 +21,17 @@ def submit_later(order_id: int) -> None:
     _send("orders.submit", order_id)
 
 
+def live_submit_later(order_id: int) -> None:
+    """Hand an order that leaves this server to the workers that do nothing else, so that no other waits."""
+    _send("live.submit", order_id)
+
+
+def accounts_later(portfolio_ids: Sequence[int]) -> None:
+    """Ask for turns of accounts at venues; a lost message costs a second, since beat asks again."""
+    for portfolio_id in portfolio_ids:
+        _send("live.turn", portfolio_id)
+
+
 def cycles_later(portfolio_ids: Sequence[int]) -> None:
     """Ask for copy cycles; a lost message costs some seconds, since ``plan.due`` finds them too."""
     for portfolio_id in portfolio_ids:

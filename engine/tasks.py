@@ -1,7 +1,7 @@
 """Celery's doors to the engine: each task is thin, safe to run twice, and found again by a sweep if lost.
 
-A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``exits.``, ``commands.``,
-``upkeep.``.
+A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``live.``, ``exits.``,
+``commands.``, ``upkeep.``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from engine import (
     venue_stops,
 )
 from engine.exits import standing, sweep
-from engine.sending import cycles_later, recover_later
+from engine.live import turn
+from engine.sending import accounts_later, cycles_later, live_submit_later, recover_later
+from execution.orders import order_is_paper
 
 logger = logging.getLogger(__name__)
 SHARD_LIFETIME_S: Final = 2
@@ -67,8 +69,30 @@ def plan_cycle(portfolio_id: int) -> None:
 
 @shared_task(name="orders.submit")
 def orders_submit(order_id: int) -> None:
+    """Send one stored order to the paper venue, or hand it on if it is for another."""
+    if order_is_paper(order_id=order_id):
+        order_life.order_send(order_id=order_id, now=utc_now(), clock=SYSTEM_CLOCK)
+    else:
+        live_submit_later(order_id)
+
+
+@shared_task(name="live.submit")
+def live_submit(order_id: int) -> None:
     """Send one stored order to its venue."""
-    order_life.order_send(order_id=order_id, now=utc_now(), clock=SYSTEM_CLOCK)
+    with order_life.one_order(order_id=order_id, now=utc_now()):
+        order_life.order_send(order_id=order_id, now=utc_now(), clock=SYSTEM_CLOCK)
+
+
+@shared_task(name="live.due")
+def live_due() -> None:
+    """Ask for the turns of the accounts that have something to do."""
+    accounts_later(turn.accounts_due(now=utc_now()))
+
+
+@shared_task(name="live.turn")
+def live_turn(portfolio_id: int) -> None:
+    """Do what one account at a venue needs now."""
+    turn.account_turn(portfolio_id=portfolio_id, now=utc_now(), clock=SYSTEM_CLOCK)
 
 
 @shared_task(name="orders.work")

@@ -402,6 +402,11 @@ def orders_open(*, portfolio_id: int | None = None, venue: str = "", limit: int 
     return _ids(due, portfolio_id=portfolio_id, venue=venue, limit=limit)
 
 
+def order_is_paper(*, order_id: int) -> bool:
+    """Tell whether an order is for the paper venue, which is on this server."""
+    return Order.objects.filter(pk=order_id, venue=PAPER).exists()
+
+
 def order_ids_of(*, client_order_ids: list[str]) -> list[int]:
     """Return the ids of the orders with these client ids, ascending."""
     orders = Order.objects.filter(client_order_id__in=client_order_ids)

@@ -1,7 +1,7 @@
 """The Celery app: `celery -A portfolio_site worker|beat`.
 
-A task's name begins with its queue (`sync.`, `plan.`, `orders.`, `exits.`, `commands.`, `upkeep.`) and is
-routed by it. What beat sends when stands in `engine/schedule.py`.
+A task's name begins with its queue (`sync.`, `plan.`, `orders.`, `live.`, `exits.`, `commands.`,
+`upkeep.`) and is routed by it. What beat sends when stands in `engine/schedule.py`.
 """
 
 import os

@@ -260,7 +260,8 @@ CELERY_TASK_TIME_LIMIT = 120
 CELERY_TASK_SOFT_TIME_LIMIT = 100
 CELERY_TASK_DEFAULT_QUEUE = "upkeep"
 CELERY_TASK_ROUTES = {
-    f"{queue}.*": {"queue": queue} for queue in ("sync", "plan", "orders", "exits", "commands", "upkeep")
+    f"{queue}.*": {"queue": queue}
+    for queue in ("sync", "plan", "orders", "live", "exits", "commands", "upkeep")
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True

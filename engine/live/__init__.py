@@ -1,1 +1,1 @@
-"""Portfolios that trade with a real account: connecting, shadow, promotion, the turn of each account, findings."""
+"""Portfolios that trade with a real account: connected, in shadow, promoted, looked after, stopped."""

@@ -26,8 +26,6 @@ from core.clock import Clock
 from core.errors import EnsembleError, RetryLater
 from engine.emergency import stopped_flatten
 from engine.exits.standing import triggers_work
-from engine.live.looking import account_look_keep
-from engine.live.stopping import stopping_go_on
 from engine.models import CycleState, ExitTrigger
 from engine.order_life import one_order, order_send, orders_ask, orders_call_back
 from engine.recovery import portfolio_reconcile
@@ -44,7 +42,6 @@ BUSY: Final = timedelta(seconds=15)  # an order this young, or one being called 
 POLL_BUSY: Final = timedelta(seconds=2)
 POLL_CALM: Final = timedelta(seconds=10)
 SETTLE_EVERY: Final = timedelta(seconds=30)
-LOOK_EVERY: Final = timedelta(seconds=60)
 PAUSE_S: Final = 2
 PAUSE_MOST_S: Final = 60
 AT_ONCE: Final = 500
@@ -64,9 +61,6 @@ def accounts_due(*, now: datetime) -> list[int]:
         | Exists(triggers)
         | Exists(stops)
         | (Exists(held) & (Exists(trips) | Q(portfolio__exit_defaults__stops_at_venue=True)))
-        | Q(looked_at__isnull=True)
-        | Q(looked_at__lte=now - LOOK_EVERY)
-        | Q(state=LiveAccount.State.STOPPING)
     )
     due = LiveAccount.objects.filter(_free(now), something, state__in=LiveAccount.AT_VENUE)
     return list(due.order_by("claimed_at", "polled_at", "pk").values_list("pk", flat=True)[:AT_ONCE])
@@ -103,19 +97,15 @@ def _free(now: datetime) -> Q:
     return unclaimed & (Q(retry_at__isnull=True) | Q(retry_at__lte=now))
 
 
-def _parts(
-    portfolio_id: int, now: datetime, clock: Clock | None
-) -> list[tuple[str, Callable[[], object]]]:
+def _parts(portfolio_id: int, now: datetime, clock: Clock | None) -> list[tuple[str, Callable[[], object]]]:
     """Return the parts of a turn in order: what closes comes before what only looks."""
     return [
         ("sending", partial(_send, portfolio_id, now, clock)),
         ("closing", partial(stopped_flatten, now=now, clock=clock, portfolio_id=portfolio_id)),
-        ("stopping", partial(stopping_go_on, portfolio_id=portfolio_id, now=now, clock=clock)),
         ("exits", partial(triggers_work, now=now, clock=clock, portfolio_id=portfolio_id)),
         ("asking", partial(orders_poll, portfolio_id=portfolio_id, now=now)),
         ("stops", partial(venue_stops_work, now=now, clock=clock, portfolio_id=portfolio_id)),
         ("settling", partial(_settle, portfolio_id, now)),
-        ("looking", partial(_look, portfolio_id, now)),
     ]
 
 
@@ -164,8 +154,7 @@ def orders_poll(*, portfolio_id: int, now: datetime) -> tuple[int, ...]:
     venue = venue_get(name=desk_of(portfolio_id=portfolio_id).venue)
     LiveAccount.objects.filter(pk=portfolio_id).update(polled_at=now)
     working = {
-        one.client_order_id: one
-        for one in venue.orders_open(account=account_name(portfolio_id=portfolio_id))
+        one.client_order_id: one for one in venue.orders_open(account=account_name(portfolio_id=portfolio_id))
     }
     ask = set(orders_to_ask(now=now, portfolio_id=portfolio_id))
     for name, order in orders.items():
@@ -193,10 +182,3 @@ def _settle(portfolio_id: int, now: datetime) -> None:
     found = portfolio_reconcile(portfolio_id=portfolio_id, now=now)
     if found.error:
         raise RetryLater(found.error)
-
-
-def _look(portfolio_id: int, now: datetime) -> None:
-    """Read what the account holds each minute, and tell of what our books do not explain."""
-    looked_at = LiveAccount.objects.values_list("looked_at", flat=True).get(pk=portfolio_id)
-    if looked_at is None or looked_at <= now - LOOK_EVERY:
-        account_look_keep(portfolio_id=portfolio_id, now=now)

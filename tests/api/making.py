@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.audit import audit_write
-from accounts.models import Portfolio, User
+from accounts.models import Credential, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
 from allocation.models import (
     BlockedUnderlying,
     BreakerTrip,
@@ -225,6 +225,23 @@ def everything_make(*, owner: User) -> Portfolio:
         price=107_000,
         fee=Decimal("0.2"),
         world_at=WORLD_START,
+    )
+    key = Credential.objects.create(
+        owner=owner,
+        purpose="trade",
+        venue="binance",
+        sandbox=True,
+        name="Trading",
+        mask="abc…xyz",
+        sealed="…",
+    )
+    account = LiveAccount.objects.create(
+        portfolio=portfolio, credential=key, venue="binance", sandbox=True, policy="perp", quote="USDT",
+        account_id="1", assigned=1000,
+    )  # fmt: skip
+    LiveHolding.objects.create(account=account, kind="coin", code="BTC", quantity=1)
+    LiveFinding.objects.create(
+        account=account, kind="cash_came", code="USDT", books=1, seen=2, text="1 USDT came in"
     )
     paper = PaperOrder.objects.create(
         client_order_id=order.client_order_id,

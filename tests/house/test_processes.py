@@ -181,7 +181,8 @@ def _looked(supervisor: Supervisor, tmp_path: Path) -> int | None:
 def test_procfile_names_the_process_types_of_this_part() -> None:
     """OPS-3: one list for `make run` and for any other process manager."""
     specs = procfile_specs(log_dir=Path("/logs"), values={"HOST": "127.0.0.1", "PORT": "8000"})
-    names = ["web", "feed", "worker-sync", "worker-orders", "worker-exits", "worker-commands", "beat"]
+    names = ["web", "feed", "worker-sync", "worker-orders", "worker-live", "worker-exits", "worker-commands"]
+    names += ["beat"]
     assert [spec.name for spec in specs] == names
     queues = {
         part
@@ -189,7 +190,7 @@ def test_procfile_names_the_process_types_of_this_part() -> None:
         for before, part in zip(spec.argv, spec.argv[1:], strict=False)
         if before == "-Q"
     }
-    assert queues == {"sync", "orders,plan,upkeep", "exits", "commands"}
+    assert queues == {"sync", "orders,plan,upkeep", "live", "exits", "commands"}
     assert all(sys.executable in (spec.argv[0], *spec.argv[3:4]) for spec in specs)
     patient = {spec.name: spec.argv[:3] for spec in specs if spec.argv[0] != sys.executable}
     assert patient == {"worker-sync": ["nice", "-n", "5"]}, "a busy sync delays neither pages nor commands"

@@ -99,7 +99,7 @@ def test_venue_stops_are_shut_where_no_venue_holds_them(
     page: Client, portfolio: Portfolio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """EXT-2: said in a sentence; a tick that was sent all the same asks for nothing."""
-    monkeypatch.setattr(exit_forms, "stops_supported", lambda: False)
+    monkeypatch.setattr(exit_forms, "stops_supported", lambda *, portfolio: False)
     body = page.get(reverse("dashboard:settings", args=[portfolio.pk])).content.decode()
     assert "holds no stops" in body
     _press(page, portfolio)

@@ -18,7 +18,9 @@ D = Decimal
 
 def numbers(profile: str = "balanced", **more: Any) -> dict[str, Any]:
     """Return a profile's numbers with the shipped breakers, and some of them changed."""
-    return {**asdict(PROFILES[profile]), **asdict(BreakerThresholds()), **more}
+    limits = asdict(PROFILES[profile])
+    assert limits.pop("max_live") is None, "a profile knows nothing of live trading"
+    return {**limits, **asdict(BreakerThresholds()), **more}
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))

@@ -1,0 +1,1 @@
+"""Portfolios that trade with an account at a venue."""
