@@ -237,7 +237,7 @@ def everything_make(*, owner: User) -> Portfolio:
     )
     account = LiveAccount.objects.create(
         portfolio=portfolio, credential=key, venue="binance", sandbox=True, policy="perp", quote="USDT",
-        account_id="1", assigned=1000,
+        account_id="1", assigned=1000, state="stopped",
     )  # fmt: skip
     LiveHolding.objects.create(account=account, kind="coin", code="BTC", quantity=1)
     LiveFinding.objects.create(
