@@ -26,7 +26,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from allocation.metrics import capital_metrics
+from core.clock import utc_now
 from engine.exits.leases import shards_unwatched
+from engine.exits.protection import unprotected_quantiles
 from engine.exits.stats import stats_read
 from engine.exits.triggers import triggers_count
 from markets.budget_figures import budget_counts_read, budgets_read
@@ -123,7 +125,14 @@ class ExitCollector(Collector):
             triggers.add_metric([kind, found_by], count)
         unwatched = GaugeMetricFamily("ensemble_exit_shards_unwatched", "Shards that nobody watches now.")
         unwatched.add_metric([], len(shards_unwatched()))
-        yield from (triggers, unwatched)
+        unprotected = GaugeMetricFamily(
+            "ensemble_exit_unprotected_seconds",
+            "Seconds without a watch of the positions that are open now.",
+            labels=["quantile"],
+        )
+        for share, seconds in unprotected_quantiles(now=utc_now()).items():
+            unprotected.add_metric([f"{share:g}"], seconds)
+        yield from (triggers, unwatched, unprotected)
         try:
             with redis_probe() as client:
                 counted = stats_read(client=client)

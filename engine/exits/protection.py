@@ -8,9 +8,10 @@ seconds say how late, not how much was lost.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Final
 
 from django.conf import settings
@@ -62,17 +63,44 @@ def positions_protection(*, positions: Collection[Position], now: datetime) -> l
     """Return the seconds without a watch of each of these positions, in their order."""
     if not positions:
         return []
-    oldest = min(position.opened_at for position in positions)
-    gaps = _gaps(since=oldest, now=now)
+    gaps = _gaps(since=min(position.opened_at for position in positions), now=now)
     found: list[Protection] = []
     for position in positions:
         until = position.closed_at or now
         shard = shard_of(code=position.instrument_id, shards=settings.EXIT_SHARDS)
-        spans = ((max(a, position.opened_at), min(b, until)) for a, b in gaps[shard])
-        seconds = sum(((b - a).total_seconds() for a, b in spans if b > a), 0.0)
+        seconds = _seconds_within(gaps[shard], begin=position.opened_at, end=until)
         open_s = (until - position.opened_at).total_seconds()
         found.append(Protection(position.pk, round(seconds, 3), round(open_s, 3)))
     return found
+
+
+def unprotected_quantiles(*, now: datetime) -> dict[float, float]:
+    """Return below which seconds without a watch lie half, 99 % and all of the open positions (BEY-6).
+
+    Only those that were open during a gap are read; the others are counted, with 0 seconds.
+    """
+    held = Position.objects.exclude(status=Position.Status.CLOSED)
+    gaps = _gaps(since=now - GAPS_KEPT, now=now)
+    count = held.count()
+    newest = max((spans[-1][1] for spans in gaps.values()), default=None)
+    affected = held.filter(opened_at__lt=newest) if newest else held.none()
+    seconds = sorted(
+        _seconds_within(gaps[shard_of(code=code, shards=settings.EXIT_SHARDS)], begin=opened_at, end=now)
+        for code, opened_at in affected.values_list("instrument_id", "opened_at").iterator()
+    )
+    ordered = [0.0] * max(0, count - len(seconds)) + seconds
+    return {share: _quantile(ordered, share) for share in (0.5, 0.99, 1.0)}
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value at or below which this share of an ordered sequence lies; 0 of an empty one."""
+    return round(ordered[max(0, ceil(share * len(ordered)) - 1)], 3) if ordered else 0.0
+
+
+def _seconds_within(spans: Iterable[tuple[datetime, datetime]], *, begin: datetime, end: datetime) -> float:
+    """Return how many seconds of these spans lie between two moments."""
+    cut = ((max(a, begin), min(b, end)) for a, b in spans)
+    return sum(((b - a).total_seconds() for a, b in cut if b > a), 0.0)
 
 
 def _gaps(*, since: datetime, now: datetime) -> dict[int, list[tuple[datetime, datetime]]]:

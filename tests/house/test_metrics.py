@@ -39,7 +39,10 @@ SERIES = {
     "portfolio_reservation_timeouts_total": {"strategy"},
 }
 
-EXITS_UNCOUNTED = {"ensemble_exit_shards_unwatched": set[str]()}  # what needs no Redis
+EXITS_UNCOUNTED = {  # what needs no Redis
+    "ensemble_exit_shards_unwatched": set[str](),
+    "ensemble_exit_unprotected_seconds": {"quantile"},
+}
 EXITS = EXITS_UNCOUNTED | {
     "ensemble_exit_ticks_total": set[str](),
     "ensemble_exit_tick_to_order_seconds_bucket": {"le"},

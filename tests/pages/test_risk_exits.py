@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from accounts.models import User
 from core.clock import utc_now
 from dashboard.exit_watch import ExitWatch, exit_watch_read
+from engine.exits.protection import unprotected_quantiles
 from engine.models import CycleState, ExitGap, ExitShard
 from engine.selectors import portfolio_reading
 from execution.orders import order_submit
@@ -111,6 +112,7 @@ def test_seconds_without_a_watch(desk: Desk) -> None:
         until_at=opened + timedelta(seconds=7, milliseconds=500),
     )
     assert _read(desk).unprotected_s == 7.5
+    assert unprotected_quantiles(now=utc_now()) == {0.5: 0.0, 0.99: 7.5, 1.0: 7.5}
 
 
 def test_no_stop_at_all_is_said(alice: User) -> None:
