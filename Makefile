@@ -43,7 +43,7 @@ lock: install-dev ## Pin requirements*.in again, with hashes
 	$(BIN)/python scripts/lock.py
 
 clean: ## Remove caches and the environment; var/ with its portfolios stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage staticfiles
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage staticfiles tests/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 install:

@@ -27,6 +27,7 @@ WRAPPED: Final = {
     "WSOL": "SOL",
     "USOL": "SOL",
     "WBNB": "BNB",
+    "WPOL": "POL",
 }
 STABLECOINS: Final = frozenset({"USDC", "USDT", "USDT0", "USD", "USDE", "USDH", "FEUSD", "DAI"})
 _CODE = re.compile(r"^(?:[a-z0-9]{1,12}:)?[A-Za-z0-9][A-Za-z0-9/_.\-@]{0,30}$")

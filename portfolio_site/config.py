@@ -30,6 +30,7 @@ class Variable:
 
     name: str
     default: str
+    family: str = ""  # the setting that holds it, where one holds several
 
 
 def environment_load() -> None:
@@ -85,6 +86,19 @@ class EnvironmentReader:
         """Return the value as it stands; an empty value counts as not set."""
         self.variables.append(Variable(name=name, default=default))
         return self._environment.get(name, "").strip() or default
+
+    def family(self, prefix: str, *, known: Sequence[str], setting: str) -> dict[str, str]:
+        """Return every variable whose name begins with a prefix, by the rest of its name in lower case.
+
+        :param known: the names after the prefix that are documented; all are empty by default
+        :param setting: the setting that keeps them
+        """
+        self.variables += [Variable(name=f"{prefix}{name}", default="", family=setting) for name in known]
+        return {
+            name.removeprefix(prefix).lower(): value.strip()
+            for name, value in self._environment.items()
+            if name.startswith(prefix) and value.strip()
+        }
 
     def choice(self, name: str, default: str, *, allowed: Sequence[str]) -> str:
         """Return one of `allowed`, compared without regard to case."""

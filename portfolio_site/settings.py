@@ -84,6 +84,12 @@ PAPER_SLIPPAGE_BPS = read.number("PAPER_SLIPPAGE_BPS", "2", low="0", high="1000"
 PAPER_LATENCY_MS = read.whole("PAPER_LATENCY_MS", 250, low=0, high=60000)
 HYPERLIQUID_URL = read.text("HYPERLIQUID_URL", "https://api.hyperliquid.xyz").rstrip("/")
 EGRESS_NAME = read.text("EGRESS_NAME", "") or socket.gethostname()
+EVM_CHAINS_FILE = BASE_DIR / read.text("EVM_CHAINS_FILE", "data/evm_chains.yaml")
+# Nodes by name of their chain; an address may hold a secret, so it is never shown or logged.
+EVM_RPC = read.family(
+    "EVM_RPC_", known=("ETHEREUM", "ARBITRUM", "BASE", "OPTIMISM", "POLYGON"), setting="EVM_RPC"
+)
+EVM_REQUESTS_PER_MINUTE = read.whole("EVM_REQUESTS_PER_MINUTE", 600, low=12, high=1000000)
 EXCHANGE_GATEWAY = read.text("EXCHANGE_GATEWAY", "").rstrip("/")
 LIVE_STREAM = read.flag("LIVE_STREAM", default=True)
 LIVE_SILENT_SECONDS = read.whole("LIVE_SILENT_SECONDS", 10, low=1, high=50)

@@ -1,7 +1,8 @@
 """Make or refresh .venv from the hashed requirements: `python3 scripts/install.py [--dev]`.
 
-With uv where it works, else with pip. Nothing is done when the requirements are those of the last time. A
-failure is told in one sentence; the whole output is in var/log/install.log. Standard library only.
+With --dev also the local Ethereum node of the tests (tests/node), where npm is there. With uv where it works,
+else with pip. Nothing is done when the requirements are those of the last time. A failure is told in one
+sentence; the whole output is in var/log/install.log. Standard library only.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed"
 LOG = ROOT / "var" / "log" / "install.log"
+NODE_DIR = ROOT / "tests" / "node"
 VERSIONS = ((3, 11), (3, 12), (3, 13))
 COMPILER_SIGNS = (
     "No such file or directory: 'gcc'",
@@ -35,12 +37,14 @@ def main() -> int:
     dev = "--dev" in sys.argv[1:]
     files = [ROOT / "requirements.txt", *([ROOT / "requirements-dev.txt"] if dev else [])]
     wanted = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    if dev:
+        node_install()
     if PYTHON.exists() and wanted.items() <= stamp_read().items():
         return 0
     interpreter = interpreter_find()
     if not interpreter:
         return refuse("Ensemble needs Python 3.11, 3.12 or 3.13; none was found (name one with PYTHON=).")
-    LOG.parent.mkdir(parents=True, exist_ok=True)
     LOG.write_text("")
     say("Installing the Python packages into .venv (once; a minute at most) …")
     problem = install(interpreter=interpreter, files=files, tool="uv") if uv_works() else "no uv"
@@ -82,6 +86,23 @@ def install(*, interpreter: str, files: list[Path], tool: str) -> str:
                 f"python3-venv, then start again."
             )
     return "" if logged(fetch) else failure_sentence()
+
+
+def node_install() -> None:
+    """Install the local Ethereum node of the tests, once per version; without it those tests are skipped."""
+    package, stamp = NODE_DIR / "package.json", NODE_DIR / "node_modules" / "installed"
+    if stamp.exists() and stamp.read_text() == package.read_text():
+        return
+    npm = shutil.which("npm")
+    if not npm:
+        say("There is no npm here, so the tests of on-chain wallets will be skipped.")
+        return
+    say("Installing the local Ethereum node of the tests (once; seconds) …")
+    fetch = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", str(NODE_DIR)]
+    if logged(fetch):
+        stamp.write_text(package.read_text())
+    else:
+        say(f"It could not be installed ({last_line()}); the tests of on-chain wallets will be skipped.")
 
 
 def failure_sentence() -> str:

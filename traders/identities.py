@@ -15,6 +15,7 @@ from accounts.models import User
 from core.errors import InputError
 from core.types import TraderKind
 from markets.models import LIVE
+from traders.evm.addresses import wallet_key_parse
 from traders.recordings import recorded_trader_get
 from traders.strategies.pairs import pair_set_get
 
@@ -22,6 +23,22 @@ STRATEGY_NOTE: Final = (
     "Decides on closed five-minute candles. Its own book is virtual: 10,000 at the start, bought and sold at "
     "the candle's close, without fees. What following it costs shows in your fills."
 )
+CHAIN_NOTE: Final = (
+    "Its {coin} and the {tokens} tokens of this server's list are read, nothing else: what lies in lending, "
+    "pools or staking on {chain} is not counted. A wallet does not say what it paid, so entry is the price "
+    "when we first saw a unit."
+)
+# What is said of an address that holds nothing and never did.
+NEVER_USED: Final[Mapping[TraderKind, str]] = {
+    TraderKind.HYPERLIQUID: (
+        "This address has never traded on Hyperliquid. Check it for a typing error, "
+        "or that it is the trading account itself rather than an API wallet."
+    ),
+    TraderKind.EVM: (
+        "This address holds nothing of what is read on that chain. Check it for a typing error, "
+        "and that it is the right chain."
+    ),
+}
 _ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
 
 
@@ -96,6 +113,21 @@ def wallet_identity(key: str, _: User | None) -> TraderIdentity:
     )
 
 
+def chain_wallet_identity(key: str, _: User | None) -> TraderIdentity:
+    """Return a wallet on a chain by ``chain:0xaddress``."""
+    chain, address = wallet_key_parse(key=key)
+    short = f"{address[:6]}…{address[-4:]}"
+    return TraderIdentity(
+        kind=TraderKind.EVM,
+        key=f"{chain.name}:{address}",
+        name=short,
+        monogram=address[2:4].upper(),
+        detail=f"{short}, wallet on {chain.label}",
+        note=CHAIN_NOTE.format(chain=chain.label, coin=chain.native.code, tokens=len(chain.tokens)),
+        world=LIVE,
+    )
+
+
 def strategy_identity(key: str, _: User | None) -> TraderIdentity:
     """Return a strategy on a set of pairs by ``strategy:set``."""
     pair_set = pair_set_get(key=key)
@@ -114,4 +146,5 @@ IDENTIFIERS: Final[Mapping[TraderKind, Identifier]] = {
     TraderKind.HYPERLIQUID: wallet_identity,
     TraderKind.REPLAY: recorded_identity,
     TraderKind.STRATEGY: strategy_identity,
+    TraderKind.EVM: chain_wallet_identity,
 }

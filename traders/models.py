@@ -24,7 +24,8 @@ SIDE_CHOICES = [(side.value, side.value.capitalize()) for side in SignalSide]
 class Trader(models.Model):
     """Someone whose positions can be followed; shared by everyone who follows them (FOL-2).
 
-    ``key`` is the address of a wallet, the name of a recorded trader inside its set, or ``strategy:set``.
+    ``key`` is the address of a wallet (``chain:0xaddress`` on a chain), the name of a recorded trader inside
+    its set, or ``strategy:set``.
     ``owner`` is set for traders behind private credentials: only the owner sees those.
     """
 
@@ -111,6 +112,8 @@ class TraderSnapshot(models.Model):
     equity = models.DecimalField(**MONEY_DIGITS)
     positions = models.JSONField(default=list)
     first_seen = models.JSONField(default=dict)
+    notes = models.JSONField(default=list, help_text="What a person should know of this read.")
+    origin = models.JSONField(default=dict, help_text="What its source needs to know at the next read.")
     quantities_changed = models.BooleanField(default=False)
 
     class Meta:

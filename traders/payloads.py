@@ -47,6 +47,9 @@ def read_dump(read: TraderRead) -> dict[str, Any]:
         "positions": positions_dump(read.positions),
         "world_at": read.world_at.isoformat(),
         "run": read.run,
+        "notes": list(read.notes),
+        "origin": dict(read.origin),
+        "doubt": read.doubt,
     }
 
 
@@ -57,6 +60,9 @@ def read_load(payload: Mapping[str, Any]) -> TraderRead:
         positions=positions_load(payload["positions"]),
         world_at=datetime.fromisoformat(payload["world_at"]),
         run=payload["run"],
+        notes=tuple(payload.get("notes", ())),
+        origin=payload.get("origin", {}),
+        doubt=payload.get("doubt", ""),
     )
 
 
@@ -67,6 +73,8 @@ def snapshot_read(snapshot: TraderSnapshot) -> TraderRead:
         positions=positions_load(snapshot.positions),
         world_at=snapshot.world_at,
         run=snapshot.run,
+        notes=tuple(snapshot.notes),
+        origin=snapshot.origin,
     )
 
 

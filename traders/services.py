@@ -23,7 +23,7 @@ from markets.services import world_ensure
 from traders.cache import history_cache, history_cached, reads_cache, reads_cached
 from traders.domain.quarantine import read_flaw
 from traders.domain.reads import ReadResult, RecentPnl, TraderPosition
-from traders.identities import TraderIdentity, strategy_identity, trader_identify
+from traders.identities import NEVER_USED, TraderIdentity, strategy_identity, trader_identify
 from traders.models import QuarantinedRead, Trader
 from traders.reading import read_loop
 from traders.recordings import recorded_traders
@@ -62,6 +62,7 @@ class TraderPreview:
     world_at: datetime
     asked_at: datetime
     trader_id: int | None
+    notes: tuple[str, ...] = ()
 
 
 def trader_find_or_create(
@@ -114,11 +115,7 @@ def trader_preview(*, kind: str, key: str, now: datetime, owner: User | None = N
     with asking(priority=BudgetPriority.PREVIEW, asker=asker):
         history = _history_once(identity, clock=clock, now=now)
     if not history.ever_traded and not read.positions and read.equity == 0:
-        raise InputError(
-            "This address has never traded on Hyperliquid. Check it for a typing error, "
-            "or that it is the trading account itself rather than an API wallet.",
-            field="key",
-        )
+        raise InputError(NEVER_USED.get(identity.kind, "Nothing is known of this trader yet."), field="key")
     known = Trader.objects.filter(kind=kind, key=identity.key, world=identity.world, owner=identity.owner)
     return TraderPreview(
         identity=identity,
@@ -128,6 +125,7 @@ def trader_preview(*, kind: str, key: str, now: datetime, owner: User | None = N
         world_at=read.world_at,
         asked_at=result.asked_at,
         trader_id=known.values_list("pk", flat=True).first(),
+        notes=read.notes,
     )
 
 

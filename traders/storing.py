@@ -169,6 +169,8 @@ def _snapshot(
         received_at=received_at,
         equity=read.equity,
         positions=positions_dump(read.positions),
+        notes=list(read.notes),
+        origin=dict(read.origin),
         first_seen=first_seen,
         quantities_changed=previous is None or not same_run or _moved(previous, read),
     )

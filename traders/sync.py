@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from asyncio import Task
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ from traders.claims import ClaimedTrader, traders_claim
 from traders.domain.reads import FailureKind, ReadFailure, ReadResult
 from traders.models import Trader
 from traders.reading import ReadLoop, read_loop
-from traders.sources.base import TraderSource
+from traders.sources.base import GroupedSource, TraderSource
 from traders.storing import Look, Stored, looks_store
 
 log = structlog.get_logger(__name__)
@@ -169,8 +169,7 @@ class _SyncRun:
             self._store(known, [cached[member.trader.key] for member in known])
             waiting = [member for member in members if member.trader.key not in cached]
         max_wait_s = self._deadline_s - self._elapsed_s()
-        for begin in range(0, len(waiting), source.max_batch):
-            batch = waiting[begin : begin + source.max_batch]
+        for batch in _batches(source, waiting):
             keys = [member.trader.key for member in batch]
             task = self._loop.start(kind, keys, clock=clock, now=now, max_wait_s=max_wait_s)
             self._under_way[task] = batch
@@ -264,6 +263,17 @@ class _SyncRun:
         members, now = self._members(), self._now()
         self._store(members, [ReadResult(key=m.trader.key, asked_at=now, failure=failure) for m in members])
         self._under_way.clear()
+
+
+def _batches(source: TraderSource, members: Sequence[ClaimedTrader]) -> Iterator[list[ClaimedTrader]]:
+    """Yield what goes into one read: at most ``max_batch`` traders, and of one place."""
+    places: dict[str, list[ClaimedTrader]] = defaultdict(list)
+    for member in members:
+        name = source.group(member.trader.key) if isinstance(source, GroupedSource) else ""
+        places[name].append(member)
+    for place in places.values():
+        for begin in range(0, len(place), source.max_batch):
+            yield place[begin : begin + source.max_batch]
 
 
 def sync_prune(*, now: datetime, batch: int = PRUNE_BATCH) -> dict[str, int]:

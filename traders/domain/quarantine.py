@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from core.decimals import ZERO
-from core.instruments import is_code
+from core.instruments import is_code, underlying_of
 from traders.domain.reads import TraderRead
 
 CONFIRM_AFTER_S: Final = 5  # the second look comes this much later
@@ -53,16 +53,22 @@ def read_oddity(
 
     :param previous: the last read that counted, None for a trader never read before
     :param known_codes: codes of all known instruments, None where they are not known (then this is not
-        judged)
+        judged); a coin is known by its underlying too, WBTC by BTC
     :param authoritative: the source is a record, whose states are exact: closings in it are never doubted
     """
     if read.equity < 0 or (read.equity == 0 and read.positions):
         return f"equity is {read.equity}"
     if authoritative:
         return None
+    if read.doubt:
+        return read.doubt
     if known_codes:
         held_before = previous.quantities() if previous else {}
-        unknown = [code for code in read.quantities() if code not in known_codes and code not in held_before]
+        unknown = [
+            code
+            for code in read.quantities()
+            if not known_codes & {code, underlying_of(code)[0]} and code not in held_before
+        ]
         if unknown:
             return f"unknown instrument {', '.join(unknown[:3])}"
     if previous is None or previous.run != read.run:

@@ -5,10 +5,12 @@ A failure is a value like a good read, so that one trader's failure never stops 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,18 @@ class TraderRead:
     :param positions: open positions by code, one per code
     :param world_at: world time of the read
     :param run: the run of its world
+    :param notes: what a person should know of this read, such as what is not counted; one sentence each
+    :param origin: what the source needs to know of this read at its next one, as JSON
+    :param doubt: why this read should be seen twice before it counts; empty where the source has no doubt
     """
 
     equity: Decimal
     positions: tuple[TraderPosition, ...]
     world_at: datetime
     run: int = 1
+    notes: tuple[str, ...] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    doubt: str = ""
 
     def quantities(self) -> dict[str, Decimal]:
         """Return the signed quantity of each open position by code."""

@@ -69,11 +69,21 @@ class PreparedSource(Protocol):
         ...
 
 
+@runtime_checkable
+class GroupedSource(Protocol):
+    """A source that reads from several places; one call of ``read`` gets keys of one place only."""
+
+    def group(self, key: str) -> str:
+        """Return the place that a key is read from."""
+        ...
+
+
 # Heavy libraries stand behind some of these, so a module is imported when its kind is first read.
 SOURCES: Final = {
     TraderKind.HYPERLIQUID: "traders.sources.hyperliquid.HyperliquidSource",
     TraderKind.REPLAY: "traders.sources.replay.ReplaySource",
     TraderKind.STRATEGY: "traders.sources.strategy.StrategySource",
+    TraderKind.EVM: "traders.sources.evm.EvmSource",
 }
 
 

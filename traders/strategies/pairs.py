@@ -7,7 +7,7 @@ Each set of pairs is a trader that anyone can follow. Its key is ``<strategy>:<s
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -24,6 +24,7 @@ from markets.recordings import recording_get, recording_names
 from traders.domain.signals import SIGNAL_SHARE
 from traders.strategies.base import Strategy, settings_problems
 from traders.strategies.catalog import strategies_all, strategy_get
+from traders.yaml_files import yaml_load
 
 MAX_PAIRS: Final = 10
 NAME_MAX: Final = 80  # a trader's name
@@ -86,7 +87,7 @@ def pair_sets_parse(*, text: str, source: str) -> dict[str, PairSet]:
     :raises StrategiesFileError: naming file, pair, field, value and what is allowed, for everything wrong
     """
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader that refuses repeated names
+        content = yaml_load(text=text)
     except yaml.YAMLError as error:
         raise StrategiesFileError(f"{source} is no YAML: {' '.join(str(error).split())}.") from error
     reader = _Reader()
@@ -103,22 +104,6 @@ def _sets_read(path: Path) -> Mapping[str, PairSet]:
     except (OSError, UnicodeDecodeError) as error:
         raise StrategiesFileError(f"{path} cannot be read ({error}); see STRATEGIES_FILE.") from error
     return pair_sets_parse(text=text, source=path.name)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a name stands once: the second of two would otherwise silently win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return the mapping.
-
-        :raises ConstructorError: a name stands in it twice
-        """
-        names = [name.value for name, _ in node.value]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            problem = f"{twice!r} stands there twice"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 class _Reader:
