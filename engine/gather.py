@@ -7,7 +7,7 @@ that version fail, so a decision is never carried out on books that have moved o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -26,6 +26,7 @@ from core.types import ConflictRule, OrderSide, Policy
 from engine.barring import underlyings_barred
 from engine.domain.copy_types import (
     CopyInputs,
+    FollowInput,
     Holding,
     Market,
     WorkingOrder,
@@ -75,16 +76,26 @@ class Gathered:
         return self.clock.at(self.now)
 
 
-def cycle_gather(*, cycle: CycleState, world: World, now: datetime, besides: str = "") -> Gathered:
+def cycle_gather(
+    *,
+    cycle: CycleState,
+    world: World,
+    now: datetime,
+    besides: str = "",
+    candidate: FollowInput | None = None,
+) -> Gathered:
     """Read the inputs of one copy decision of a portfolio that lives in ``world``, inside one snapshot.
 
     :param besides: an instrument whose correlations are wanted though nobody holds it
+    :param candidate: a follow that is not one yet and takes part all the same: to foresee, never to act on
     """
     portfolio, clock = cycle.portfolio, world.clock()
     account = CapitalAccount.objects.get(portfolio=portfolio)
     marks = marks_for(world=world.name, now=now)
     positions = _open_positions(portfolio)
     read = follows_read(portfolio=portfolio, marks=marks, clock=clock)
+    if candidate is not None:
+        read = replace(read, views=(*read.views, FollowView(candidate, joining=None)))
     return Gathered(
         portfolio=portfolio,
         version=account.version,
