@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from accounts.models import Portfolio
 from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 from allocation.domain.copied import JoinMode, ignored_on_join
-from allocation.domain.limits import gross_cap
-from allocation.domain.targets import TraderTargets, trader_targets
 from allocation.follows import MAX_FOLLOWS, follows_current
 from allocation.models import Follow
-from allocation.own_limits import limits_of
-from core.decimals import ONE, ZERO
+from core.decimals import ONE, ZERO, dollars
 from core.instruments import underlying_of
-from core.types import Policy
-from markets.models import LIVE, Instrument, World
+from engine.domain.feasibility import ENOUGH, SCALED, Feasibility, FeasibleLeg
+from engine.feasibility import trader_feasibility
+from markets.models import LIVE, World
 from markets.recordings import ALPHA_ARENA, COINBASE_2018, HYPERLIQUID_WALLETS
 from positions.models import Valuation
 from traders.services import PreviewPosition, TraderPreview, catalogue
-
-DEFAULT_MIN_NOTIONAL: Final = Decimal(10)
 
 
 @dataclass(frozen=True, slots=True)
 class CopyLine:
     """One open position of a trader and what the portfolio would hold of it.
 
-    :param ours: signed notional for this trader alone, quote currency; None where its equity allows no ratio
+    :param ours: signed notional for this trader alone, quote currency; None where that cannot be told
     :param joins: it would be copied now under "open positions within 2 %", rather than with its next change
     :param note: why less than wished, in words; empty when nothing stands in the way
     """
@@ -44,11 +40,21 @@ class CopyLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Feasible:
+    """How much of the book could be copied, in percent, what takes the rest, and what it would need."""
+
+    percent: Decimal
+    reasons: tuple[tuple[str, Decimal], ...]
+    capital: str
+
+
+@dataclass(frozen=True, slots=True)
 class CopyPlan:
     """A trader's book scaled to its share of the portfolio.
 
     :param share: capital the trader would be assigned; ``parts`` names everyone active afterwards
     :param scale: factor on every position so that the trader stays within its share; 1 when it does not bind
+    :param feasible: None where nothing is open, or the portfolio cannot follow the trader
     """
 
     lines: tuple[CopyLine, ...]
@@ -57,6 +63,7 @@ class CopyPlan:
     scale: Decimal
     gross: Decimal
     parts: tuple[tuple[str, str, int], ...]
+    feasible: Feasible | None
 
     @property
     def scale_pct(self) -> Decimal:
@@ -64,43 +71,90 @@ class CopyPlan:
         return self.scale * 100
 
 
-def copy_plan(*, portfolio: Portfolio, preview: TraderPreview) -> CopyPlan:
-    """Scale the previewed book to an equal share among the active follows and this one."""
-    others = [
-        follow
-        for follow in follows_current(portfolio_id=portfolio.pk)
-        if follow.status == Follow.Status.ACTIVE and follow.trader_id != preview.trader_id
-    ]
-    weight = ONE / (len(others) + 1)
+def copy_plan(*, portfolio: Portfolio, preview: TraderPreview, now: datetime) -> CopyPlan:
+    """Say what the portfolio would hold of the previewed book, by the code that would copy it."""
+    follows = follows_current(portfolio_id=portfolio.pk)
+    others = [f for f in follows if f.status == Follow.Status.ACTIVE and f.trader_id != preview.trader_id]
+    found = None
+    if not follow_barrier(portfolio=portfolio, preview=preview):
+        found = trader_feasibility(portfolio=portfolio, preview=preview, now=now)
+    weight = found.weight if found else ONE / (len(others) + 1)
     equity = Valuation.objects.get(portfolio=portfolio).equity
-    policy, limits = Policy(portfolio.policy), limits_of(portfolio=portfolio)
-    book = _book(preview)
-    targets = _targets(book, weight=weight, equity=equity, cap=gross_cap(limits=limits, policy=policy))
-    position_cap = min(limits.max_position, limits.max_asset_weight) * equity
-    minimum = _minimum_notionals(preview.positions)
-    not_joined = ignored_on_join(book=book, mode=JoinMode.INCLUDE_OPEN)
-    lines = tuple(
-        _line(
-            position,
-            wanted=targets.notionals.get(underlying_of(position.code)[0]) if targets else None,
-            joins=underlying_of(position.code)[0] not in not_joined,
-            policy=policy,
-            cap=position_cap,
-            minimum=minimum.get(position.code, DEFAULT_MIN_NOTIONAL),
-        )
-        for position in preview.positions
-    )
     parts = [(other.trader.name, other.trader.monogram, other.hue) for other in others]
-    used = {follow.hue for follow in follows_current(portfolio_id=portfolio.pk)}
+    used = {follow.hue for follow in follows}
     hue = next((number for number in range(1, MAX_FOLLOWS + 1) if number not in used), MAX_FOLLOWS)
     return CopyPlan(
-        lines=lines,
-        share=weight * equity,
+        lines=_lines(preview, found),
+        share=found.share if found else weight * equity,
         weight_pct=weight * 100,
-        scale=targets.scale if targets else ONE,
+        scale=found.scale if found else ONE,
         gross=sum((abs(p.exposure or ZERO) for p in preview.positions), ZERO),
         parts=(*parts, (preview.identity.name, preview.identity.monogram, hue)),
+        feasible=_feasible(found) if found and found.legs else None,
     )
+
+
+def _feasible(found: Feasibility) -> Feasible:
+    return Feasible(
+        percent=found.fraction * 100,
+        reasons=tuple((cause, part * 100) for cause, part in found.reasons),
+        capital=_capital(found),
+    )
+
+
+def _capital(found: Feasibility) -> str:
+    """Say what it would take to copy 90 %."""
+    if found.fraction >= ENOUGH:
+        return "With this capital at least 90 % of it can be copied."
+    if found.capital_enough is not None:
+        return f"With about ${found.capital_enough:,.0f} in this portfolio 90 % of it could be copied."
+    if found.capital_sought:
+        return "More capital alone does not bring it to 90 %: what stands in the way is a rule or a limit."
+    return "How much capital 90 % would take is not worked out for so many positions."
+
+
+def _lines(preview: TraderPreview, found: Feasibility | None) -> tuple[CopyLine, ...]:
+    """Lay out the positions; several of one underlying are copied as one, which stands at the first."""
+    legs = {leg.underlying: leg for leg in found.legs} if found else {}
+    joining = _joining(preview)
+    lines, seen = [], dict[str, str]()
+    for position in preview.positions:
+        underlying = underlying_of(position.code)[0]
+        leg = legs.get(underlying)
+        ours = leg.copied if leg else None
+        note = _note(leg) if leg else ""
+        if found and leg is None:
+            note = "No size: the trader has no equity"
+        if underlying in seen:
+            ours, note = None, f"Copied as one with {seen[underlying]}"
+        seen.setdefault(underlying, position.code)
+        mark = position.mark_price
+        lines.append(
+            CopyLine(
+                position=position,
+                side="LONG" if position.quantity > 0 else "SHORT",
+                pnl=None if mark is None else position.quantity * (mark - position.entry_price),
+                ours=ours,
+                joins=underlying in joining,
+                note=note,
+            )
+        )
+    return tuple(lines)
+
+
+def _note(leg: FeasibleLeg) -> str:
+    """Name what takes most, beside the one factor on all positions, which is told once for all."""
+    causes = [(cause, amount) for cause, amount in leg.reasons if cause != SCALED]
+    if not causes:
+        return ""
+    cause, amount = causes[0]
+    return cause if leg.copied == 0 else f"{cause}: {dollars(amount)} less"
+
+
+def _joining(preview: TraderPreview) -> set[str]:
+    """Return the underlyings whose price is within 2 % of the trader's entry."""
+    book = _book(preview)
+    return set(book.legs) - set(ignored_on_join(book=book, mode=JoinMode.INCLUDE_OPEN))
 
 
 def follow_barrier(*, portfolio: Portfolio, preview: TraderPreview) -> str:
@@ -134,46 +188,6 @@ def _book(preview: TraderPreview) -> TraderBook:
         for position in preview.positions
     ]
     return book_at_marks(equity=preview.equity, legs=legs, marks={})
-
-
-def _targets(book: TraderBook, *, weight: Decimal, equity: Decimal, cap: Decimal) -> TraderTargets | None:
-    if not book.usable:
-        return None
-    return trader_targets(weight=weight, equity=equity, gross_cap=cap, book=book, ignored={})
-
-
-def _minimum_notionals(positions: Sequence[PreviewPosition]) -> dict[str, Decimal]:
-    codes = [position.code for position in positions]
-    return dict(Instrument.objects.filter(code__in=codes).values_list("code", "min_notional"))
-
-
-def _line(
-    position: PreviewPosition,
-    *,
-    wanted: Decimal | None,
-    joins: bool,
-    policy: Policy,
-    cap: Decimal,
-    minimum: Decimal,
-) -> CopyLine:
-    mark = position.mark_price
-    ours, note = wanted, ""
-    if wanted is None:
-        note = "No size: the trader has no equity"
-    elif policy is Policy.SPOT and wanted < 0:
-        ours, note = ZERO, "A short: only lowers others' longs under the spot policy"
-    elif abs(wanted) < minimum:
-        ours, note = ZERO, f"Below the minimum of ${minimum:,.0f}"
-    elif abs(wanted) > cap:
-        ours, note = cap.copy_sign(wanted), f"Held at the limit of ${cap:,.0f} per position"
-    return CopyLine(
-        position=position,
-        side="LONG" if position.quantity > 0 else "SHORT",
-        pnl=None if mark is None else position.quantity * (mark - position.entry_price),
-        ours=ours,
-        joins=joins,
-        note=note,
-    )
 
 
 @dataclass(frozen=True, slots=True)

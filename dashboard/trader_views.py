@@ -139,7 +139,7 @@ def _preview(
         status=status,
         chosen=preview.identity.key,
         preview=preview,
-        plan=copy_plan(portfolio=portfolio, preview=preview),
+        plan=copy_plan(portfolio=portfolio, preview=preview, now=utc_now()),
         barrier=follow_barrier(portfolio=portfolio, preview=preview),
         follow=follow,
     )

@@ -15,7 +15,10 @@ from allocation.models import Follow
 from core.clock import utc_now
 from engine.follows import follow_start
 from engine.portfolios import portfolio_open
+from markets.recordings import InstrumentRecord
+from markets.services import instruments_ensure
 from tests.loopback.running import HyperliquidProcess, perp_state
+from tests.stateful.worlds import INSTRUMENTS
 
 NEVER_TRADED = '[["allTime",{"accountValueHistory":[[1,"0.0"]],"pnlHistory":[[1,"0.0"]],"vlm":"0.0"}]]'
 ADDRESS = "0x5e9ee1089755c3435139848e47e6635505d5a13a"
@@ -52,13 +55,17 @@ def test_preview_shows_what_would_be_copied(
     hyperliquid.script(
         answers={f"clearinghouseState|{ADDRESS}|": state, f"spotClearinghouseState|{ADDRESS}|": nothing}
     )
+    instruments_ensure(instruments=[InstrumentRecord(spec, "made up") for spec in INSTRUMENTS])
     text = add(page, portfolio, kind="hyperliquid", key=f" {ADDRESS} ")
     assert "$1,000.00" in text
     assert "3.00x" in text
     assert "scaled to 33.3% of its size" in text
     assert "$2,500.00" in text
-    assert "Held at the limit of $2,500 per position" in text
-    assert "\u2212$2,500.00" in text
+    assert "Largest position: $4,1" in text
+    assert "\u2212$2," in text
+    assert "What your capital can copy" in text
+    assert "Scaled to its share" in text
+    assert "More capital alone does not bring it to 90 %" in text
     assert "Can be joined" in text
     assert "Too far from entry" in text
     assert "Last 7 days".lower() in text.lower()
@@ -77,8 +84,9 @@ def test_spot_preview_says_that_shorts_are_not_copied(
             f"spotClearinghouseState|{ADDRESS}|": '{"balances":[]}',
         }
     )
+    instruments_ensure(instruments=[InstrumentRecord(spec, "made up") for spec in INSTRUMENTS])
     text = add(page, spot, kind="hyperliquid", key=ADDRESS)
-    assert "A short: only lowers others" in text
+    assert "shorts only lower others" in text
 
 
 @pytest.mark.parametrize(
