@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.models import AuditEntry, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
+from accounts.models import AuditEntry, Credential, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
 from accounts.services import api_tokens_revoke
 
 admin.site.site_header = "Ensemble"
@@ -182,6 +182,27 @@ class PortfolioAdmin(ReadOnlyAdmin):
     def belongs_to_it(self, portfolio: Portfolio) -> SafeString:
         """Return links to the portfolio's follows, orders and so on."""
         return admin_links(targets=_OF_PORTFOLIO, query=f"portfolio__id__exact={portfolio.pk}")
+
+
+@admin.register(Credential)
+class CredentialAdmin(ReadOnlyAdmin):
+    """That a key is kept, whose, and what it may do. What it is, is not here."""
+
+    list_display = (
+        "id",
+        "owner",
+        "venue",
+        "mask",
+        "purpose",
+        "sandbox",
+        "checked_at",
+        "check_error",
+        "revoked_at",
+    )
+    list_filter = ("venue", "purpose", "sandbox", "revoked_at")
+    list_select_related = ("owner",)
+    search_fields = ("=id", "owner__email", "venue", "name", "mask", "check_error")
+    exclude = ("sealed",)
 
 
 @admin.register(AuditEntry)

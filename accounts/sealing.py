@@ -7,6 +7,7 @@ are exchanged without a day on which nothing can be read. Source: docs of ``cryp
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -34,6 +35,17 @@ class AccountKeys:
     secret: str = field(repr=False)
     password: str = field(default="", repr=False)
     account: str = ""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what nobody may read, to strike it out of texts that others wrote."""
+        return tuple(part for part in (self.secret, self.password) if part)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: keys never travel, whoever needs them opens them where they are used.
+
+        :raises TypeError: always
+        """
+        raise TypeError("keys of accounts are not pickled; pass the credential's id and open it there")
 
 
 def sealing() -> MultiFernet:

@@ -5,6 +5,7 @@ from django.urls import path
 from dashboard import (
     conflict_views,
     history_views,
+    key_views,
     money_views,
     position_views,
     risk_views,
@@ -20,6 +21,9 @@ FOLLOW = f"{PORTFOLIO}traders/<int:follow_id>/"
 urlpatterns = [
     path("", views.home, name="home"),
     path("portfolios/new/", views.portfolio_new, name="portfolio_new"),
+    path("keys/", key_views.keys_page, name="keys"),
+    path("keys/<int:credential_id>/rename/", key_views.key_rename, name="key_rename"),
+    path("keys/<int:credential_id>/revoke/", key_views.key_revoke, name="key_revoke"),
     path(PORTFOLIO, views.portfolio_page, name="portfolio"),
     path(f"{PORTFOLIO}equity.json", views.portfolio_equity, name="portfolio_equity"),
     path(f"{PORTFOLIO}positions/<int:position_id>/", position_views.position_page, name="position"),

@@ -19,6 +19,7 @@ from engine import (
     approvals,
     commands,
     copy_cycle,
+    credentials,
     emergency,
     fidelity_measuring,
     order_life,
@@ -204,6 +205,12 @@ def upkeep_lost_traders() -> None:
 def upkeep_fidelity() -> None:
     """Measure new copied fills against their traders' own prices."""
     fidelity_measuring.fills_measure(now=utc_now())
+
+
+@shared_task(name="upkeep.check_keys")
+def upkeep_check_keys() -> None:
+    """Ask venues again what keys may do that nobody asked about for a day."""
+    credentials.credentials_check(now=utc_now())
 
 
 @shared_task(name="upkeep.prune")

@@ -8,6 +8,7 @@ Its own throttle is off as well: the shared budget (``markets.budget``) stands i
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import cache
 from typing import Any, Final
@@ -22,6 +23,9 @@ _ADDRESS: Final = re.compile(r"https?://\S+")
 # Venues whose test environment is the "demo" one: ccxt no longer speaks to the testnet of Binance's futures.
 _DEMO: Final = frozenset({"binance"})
 _NO_BROKER: Final[dict[str, Any]] = {"broker": {}, "brokerId": None}
+# ccxt writes each request with its headers, passphrases among them, at level DEBUG. To nobody, whatever
+# LOG_LEVEL says: this logger stands outside the tree and has no handler.
+_SILENT: Final = logging.Logger("exchange requests", level=logging.CRITICAL)  # noqa: LOG001
 
 
 class AccessRefused(RetryLater):
@@ -113,7 +117,7 @@ def _quiet(venue: str, asynchronous: bool) -> type[Any]:
             request["headers"].pop("Referer", None)
         return request
 
-    changed: dict[str, Any] = {"sign": sign}
+    changed: dict[str, Any] = {"sign": sign, "logger": _SILENT, "verbose": False}
     if venue == "hyperliquid":
         names = ("initialize_client", "handle_builder_fee_approval", "set_ref")
         changed |= dict.fromkeys(names, _nothing_async if asynchronous else _nothing)

@@ -61,5 +61,7 @@ def logging_config(*, format_name: str, level: str) -> dict[str, Any]:
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.worker.request": {"level": "WARNING"},
             "celery.beat": {"level": "WARNING"},
+            # At DEBUG these write addresses with their signatures, and headers.
+            **{name: {"level": "INFO"} for name in ("ccxt", "urllib3", "requests", "aiohttp", "websockets")},
         },
     }

@@ -52,6 +52,8 @@ POSTS = [
     "block_add",
     "block_remove",
 ]
+# Of a person, not of a portfolio: tried in tests/keys/test_doors.py.
+ELSEWHERE = ["keys", "key_rename", "key_revoke"]
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def _conflict(portfolio: Portfolio) -> ConflictRecord:
 def test_every_address_is_tried_here() -> None:
     """SEC-1: a page that is added must be added to these tests."""
     names = {pattern.name for pattern in urlpatterns}
-    assert names == {*PAGES, *POSTS, "home", "portfolio_new"}
+    assert names == {*PAGES, *POSTS, *ELSEWHERE, "home", "portfolio_new"}
     assert get_resolver().namespace_dict["dashboard"]
 
 

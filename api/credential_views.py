@@ -1,0 +1,99 @@
+"""Keys of accounts elsewhere: list, add, rename, revoke. Secrets go in and never come out."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.credentials import credential_get, credential_rename, credentials_of
+from accounts.domain.keys import KEY_LENGTH, NAME_LENGTH, PASSPHRASE_LENGTH, SECRET_LENGTH
+from accounts.models import AuditEntry, Credential, User
+from api.serializers import StrictSerializer
+from api.views import ApiView
+from core.clock import utc_now
+from engine.credentials import KeyWish, credential_add, credential_end
+
+NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+class KeyAdd(StrictSerializer):
+    """A key with what it is for; which fields a venue asks for is in the answer to a wrong one."""
+
+    venue = serializers.CharField(max_length=24)
+    sandbox = serializers.BooleanField(default=False)
+    purpose = serializers.ChoiceField(choices=Credential.Purpose.choices)
+    name = serializers.CharField(max_length=NAME_LENGTH)
+    api_key = serializers.CharField(max_length=KEY_LENGTH, default="", allow_blank=True, write_only=True)
+    secret = serializers.CharField(max_length=SECRET_LENGTH, trim_whitespace=False, write_only=True)
+    passphrase = serializers.CharField(
+        max_length=PASSPHRASE_LENGTH, default="", allow_blank=True, trim_whitespace=False, write_only=True
+    )
+    account = serializers.CharField(max_length=KEY_LENGTH, default="", allow_blank=True)
+
+
+class KeyChange(StrictSerializer):
+    """Another name."""
+
+    name = serializers.CharField(max_length=NAME_LENGTH)
+
+
+class KeyAnswer(serializers.ModelSerializer[Credential]):
+    """What may be seen of a key."""
+
+    class Meta:
+        model = Credential
+        fields = (
+            "id", "venue", "sandbox", "purpose", "name", "mask", "account_id", "permissions", "checked_at",
+            "check_error", "created_at",
+        )  # fmt: skip
+
+
+def _via(request: Request) -> str:
+    return (AuditEntry.Via.PAGE if request.auth is None else AuditEntry.Via.API).value
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class CredentialListView(ApiView):
+    """GET your keys; POST {venue, purpose, name, api_key, secret, …} has its venue asked and keeps one."""
+
+    def get(self, request: Request) -> Response:
+        """Return at most 20, oldest first; revoked ones are not listed."""
+        answer = KeyAnswer(credentials_of(user=request.user), many=True).data
+        return Response({"count": len(answer), "results": answer}, headers=NOT_KEPT)
+
+    @sensitive_variables()
+    def post(self, request: Request) -> Response:
+        """Return what is kept: 201; 400 where the key is refused, 503 where its venue does not answer."""
+        wish = KeyWish(**self.cleaned(KeyAdd, request.data))
+        made = credential_add(owner=cast("User", request.user), wish=wish, via=_via(request), now=utc_now())
+        return Response(KeyAnswer(made).data, status=201, headers=NOT_KEPT)
+
+
+class CredentialView(ApiView):
+    """GET one key; PATCH {name} renames it; DELETE erases it."""
+
+    def get(self, request: Request, credential_id: int) -> Response:
+        """Return what may be seen of it."""
+        return Response(KeyAnswer(self._own(credential_id)).data, headers=NOT_KEPT)
+
+    def patch(self, request: Request, credential_id: int) -> Response:
+        """Return it under its new name."""
+        wanted = self.cleaned(KeyChange, request.data)
+        credential = self._own(credential_id)
+        renamed = credential_rename(
+            credential=credential, name=wanted["name"], via=_via(request), now=utc_now()
+        )
+        return Response(KeyAnswer(renamed).data, headers=NOT_KEPT)
+
+    def delete(self, request: Request, credential_id: int) -> Response:
+        """Erase it; 204, or 400 where something still uses it."""
+        credential_end(credential=self._own(credential_id), via=_via(request), now=utc_now())
+        return Response(status=204)
+
+    def _own(self, credential_id: int) -> Credential:
+        return credential_get(user=self.request.user, credential_id=credential_id)
