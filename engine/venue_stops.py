@@ -29,9 +29,9 @@ from accounts.models import LiveAccount
 from core.clock import Clock
 from core.decimals import plain
 from core.errors import RetryLater, UnknownOutcome
-from core.ids import client_order_id_new
 from core.types import OrderSide
 from engine.venue_stop_adopting import stop_ref, touched_adopt
+from execution.client_ids import client_order_id_new
 from execution.desks import ON_PAPER, PAPER, account_name, desk_of, desks_of
 from execution.orders import REQUEST_VALID
 from execution.venues import venue_get

@@ -381,3 +381,29 @@ class PaperFault(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.kind} × {self.remaining}"
+
+
+class VenueSend(models.Model):
+    """An order or a stop that was, or may have been, sent to a real venue. Kept before it is sent.
+
+    By it a second sending of the same client id is told from the first, and the fills of an account, which
+    some venues tell by their own order ids alone, are matched to our orders. Belongs to the live venues.
+    """
+
+    client_order_id = models.CharField(max_length=34, primary_key=True)
+    venue = models.CharField(max_length=24)
+    account = models.CharField(max_length=40)
+    instrument_code = models.CharField(max_length=48)
+    policy = models.CharField(max_length=8)
+    is_stop = models.BooleanField(default=False)
+    sent_at = models.DateTimeField(help_text="Of the newest sending.")
+    valid_until = models.DateTimeField(help_text="The venue takes nothing of that sending later.")
+    venue_order_id = models.CharField(max_length=40, blank=True, default="")
+    refused = models.CharField(max_length=200, blank=True, default="", help_text="Why the venue said no.")
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="It was seen to have ended by then.")
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "ended_at"], name="venue_send_by_account")]
+
+    def __str__(self) -> str:
+        return self.client_order_id

@@ -22,7 +22,7 @@ from allocation.reservations import capital_commit
 from core.clock import Clock
 from core.decimals import ZERO, plain
 from core.errors import RetryLater, UnknownOutcome
-from core.ids import client_order_id_new
+from execution.client_ids import client_order_id_new
 from execution.desks import PAPER, account_name, venues_of
 from execution.domain.orders import (
     ENDED,
@@ -204,6 +204,7 @@ def order_request(*, order: Order) -> OrderRequest:
         reduce_only=order.reduce_only,
         valid_until=min((order.submit_claimed_at or order.created_at) + REQUEST_VALID, order.expires_at),
         expires_at=order.expires_at,
+        market=order.market,
     )
 
 

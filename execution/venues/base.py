@@ -14,6 +14,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from core.decimals import ZERO
+
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
@@ -25,6 +27,7 @@ class OrderRequest:
     :param valid_until: wall time after which the venue refuses to take it; so an order that the venue
         does not know by then never becomes one, and no request that was held up on its way surprises us
     :param expires_at: wall time at which the venue ends what is left, if it can
+    :param market: take what is offered now and end the rest; ``limit_price`` protects where the venue lets it
     """
 
     client_order_id: str
@@ -38,6 +41,7 @@ class OrderRequest:
     reduce_only: bool
     valid_until: datetime
     expires_at: datetime
+    market: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,12 @@ class VenueStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VenueFill:
-    """One execution: positive quantity, price and fee in quote currency (a negative fee is a rebate)."""
+    """One execution: positive quantity, price and fee in quote currency (a negative fee is a rebate).
+
+    :param fee_base_quantity: base units that the venue kept of what was bought, as its fee; their value at
+        ``price`` is the ``fee``. What is held is ``quantity`` less these, and no fee was taken from the cash.
+    :param fee_raw: the fee as the venue told it, "0.00007 BNB", where it was not in the quote currency
+    """
 
     client_order_id: str
     venue_fill_id: str
@@ -74,6 +83,8 @@ class VenueFill:
     price: Decimal
     fee: Decimal
     world_at: datetime
+    fee_base_quantity: Decimal = ZERO
+    fee_raw: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,11 @@ from allocation.models import (
     ReservationTally,
 )
 from core.clock import utc_now
-from core.ids import client_order_id_new, uuid_new
+from core.ids import uuid_new
 from core.types import ConflictRule, Policy
 from engine.models import Command, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
 from engine.portfolios import portfolio_open
+from execution.client_ids import client_order_id_new
 from execution.models import (
     Fill,
     Order,
