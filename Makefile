@@ -4,16 +4,17 @@ PORT ?=
 SPEED ?=
 ONLY ?=
 KILLS ?=
+MINUTES ?=
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos clean lock install install-dev
+.PHONY: help run test check bench chaos soak clean lock install install-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Options: PORT=8000 (run), SPEED=600 (run: how many times faster replays go), ONLY=<name> (bench), KILLS=200 (chaos)"
+	@echo "  Options: PORT=8000 (run), SPEED=600 (run: how many times faster replays go), ONLY=<name> (bench), KILLS=200 (chaos), MINUTES=60 (soak)"
 
 run: install ## Install what is missing, start everything, print the address and the demo sign-in
 	@PORT="$(or $(PORT),$$PORT)" REPLAY_SPEED="$(or $(SPEED),$$REPLAY_SPEED)" exec $(BIN)/python -m portfolio_site.run
@@ -38,6 +39,9 @@ bench: install-dev ## Measure; one JSON line per figure
 
 chaos: install-dev ## Kill random processes of a site of its own under load; runs add up in var/chaos.jsonl
 	@$(BIN)/python -m tests.faults.chaos --kills $(or $(KILLS),200)
+
+soak: install-dev ## Read wallets of a venue that fails all the time, for an hour; figures as a JSON line
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60)
 
 lock: install-dev ## Pin requirements*.in again, with hashes
 	$(BIN)/python scripts/lock.py

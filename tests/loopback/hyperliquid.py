@@ -43,6 +43,19 @@ def weight_of(kind: str) -> int:
     return 2 if kind in LIGHT else 20
 
 
+def heaviest_minute(spent: list[tuple[float, int]]) -> int:
+    """Return the most weight that fell into any 60 seconds, of (when, weight) in order of time."""
+    most = within = 0
+    first = 0
+    for at, weight in spent:
+        within += weight
+        while spent[first][0] <= at - 60:
+            within -= spent[first][1]
+            first += 1
+        most = max(most, within)
+    return most
+
+
 class Loopback:
     """The endpoint's state: scripted answers and faults, and what was asked so far."""
 
@@ -89,7 +102,7 @@ class Loopback:
         if script.get("tell") and not self.sockets:
             return web.json_response({"error": "nobody listens"}, status=409)
         for socket, transport in [*self.sockets]:
-            for text in script.get("tell", []):
+            for text in [*script.get("tell", []), *script.get("tell_if_heard", [])]:
                 await socket.send_str(text)
             if script.get("half"):
                 transport.write(b"\x81\x7e\x10\x00half a message")
@@ -100,10 +113,6 @@ class Loopback:
 
     async def stats(self, _: web.Request) -> web.Response:
         """Tell what was asked: counts, weight in all and in the heaviest minute, most requests at once."""
-        heaviest = max(
-            (sum(w for at, w in self.spent if begin <= at < begin + 60) for begin, _ in self.spent[:2000]),
-            default=0,
-        )
         return web.json_response(
             {
                 "asked": self.asked,
@@ -111,7 +120,7 @@ class Loopback:
                 "faults": self.faults,
                 "total": sum(self.asked.values()),
                 "weight": sum(w for _, w in self.spent),
-                "heaviest_minute": heaviest,
+                "heaviest_minute": heaviest_minute(self.spent),
                 "open_most": self.open_most,
                 "sockets": len(self.sockets),
                 "sockets_opened": self.opened,

@@ -52,7 +52,11 @@ class HyperliquidProcess:
         connection = HTTPConnection(self.url.removeprefix("http://"), timeout=5)
         try:
             connection.request("GET" if body is None else "POST", path, body=json.dumps(body or {}))
-            return json.load(connection.getresponse())
+            answer = connection.getresponse()
+            told: dict[str, Any] = json.load(answer)
+            if answer.status >= 400:
+                raise RuntimeError(f"the loopback Hyperliquid refuses {path}: {told}")
+            return told
         finally:
             connection.close()
 
