@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -31,6 +31,7 @@ from dashboard.page import (
 from dashboard.preview import catalog_read, copy_plan, follow_barrier
 from dashboard.risk_forms import WeightsForm
 from dashboard.selectors import follow_get, signals_read
+from dashboard.trader_forms import ChainWalletForm
 from engine import follows
 from engine.selectors import portfolio_view
 from traders.services import trader_preview
@@ -83,10 +84,17 @@ def trader_add(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
     """Choose, preview (by GET, it changes nothing), then follow."""
     if request.method == "POST":
         return _follow(request, portfolio)
-    if "key" not in request.GET:
+    typed: QueryDict = request.GET
+    if "address" in typed:
+        wallet = ChainWalletForm(typed)
+        if not wallet.is_valid():
+            return _page(request, portfolio, form=TraderKeyForm(), chain_form=wallet, status=400)
+        typed = QueryDict(mutable=True)
+        typed.update({"kind": wallet.cleaned_data["kind"], "key": wallet.key})
+    if "key" not in typed:
         return _page(request, portfolio, form=TraderKeyForm())
-    form = TraderKeyForm(request.GET)
-    kind, key = request.GET.get("kind", ""), request.GET["key"]
+    form = TraderKeyForm(typed)
+    kind, key = typed.get("kind", ""), typed["key"]
     return _preview(request, portfolio, form=form, follow=FollowForm(initial={"kind": kind, "key": key}))
 
 
@@ -127,15 +135,26 @@ def _preview(
         preview = trader_preview(kind=kind, key=key, now=utc_now(), owner=portfolio.owner)
     except InputError as error:
         if kind != TraderKind.HYPERLIQUID:
-            return _page(request, portfolio, form=TraderKeyForm(), problem=error.message, status=400)
+            wallet = _chain_form(kind, key)
+            return _page(
+                request,
+                portfolio,
+                form=TraderKeyForm(),
+                chain_form=wallet,
+                problem=error.message,
+                status=400,
+            )
         form_refuse(form, error)
         return _page(request, portfolio, form=form, status=400)
     except RetryLater as error:
-        return _page(request, portfolio, form=form, problem=str(error), status=503)
+        shown = form if kind == TraderKind.HYPERLIQUID else TraderKeyForm()
+        wallet = _chain_form(kind, key)
+        return _page(request, portfolio, form=shown, chain_form=wallet, problem=str(error), status=503)
     return _page(
         request,
         portfolio,
         form=form if kind == TraderKind.HYPERLIQUID else TraderKeyForm(),
+        chain_form=_chain_form(kind, key),
         status=status,
         chosen=preview.identity.key,
         preview=preview,
@@ -150,6 +169,7 @@ def _page(
     portfolio: Portfolio,
     *,
     form: TraderKeyForm,
+    chain_form: ChainWalletForm | None = None,
     chosen: str = "",
     status: int = 200,
     **context: Any,
@@ -162,9 +182,15 @@ def _page(
         portfolio=portfolio,
         status=status,
         form=form,
+        chain_form=chain_form or ChainWalletForm(),
         catalog=catalog,
         **context,
     )
+
+
+def _chain_form(kind: str, key: str) -> ChainWalletForm:
+    """Return the form of on-chain wallets, filled in where this is one."""
+    return ChainWalletForm.of(key) if kind == TraderKind.EVM else ChainWalletForm()
 
 
 @owner_page

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from accounts.models import Portfolio
 from core.clock import SYSTEM_CLOCK, Clock
+from core.instruments import underlying_of
 from engine.copy_cycle import world_is_flat
 from engine.publishing import world_changed
 from engine.sending import sync_later
@@ -70,7 +71,8 @@ def _live_codes() -> Collection[str]:
     codes = set(held.values_list("instrument_id", flat=True))
     for trader in Trader.objects.filter(world=LIVE, follows__isnull=False).select_related("latest_snapshot"):
         if trader.latest_snapshot:
-            codes |= {row["code"] for row in trader.latest_snapshot.positions}
+            named = {row["code"] for row in trader.latest_snapshot.positions}
+            codes |= named | {underlying_of(code)[0] for code in named}  # WBTC is bought as BTC
     for pair_set in pair_sets_all().values():
         if pair_set.world == LIVE:
             codes |= pair_set.pairs.keys()

@@ -46,7 +46,7 @@ def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[s
         "kind": trader.kind,
         "detail": trader.detail or short_key(trader),
         "key": trader.key,
-        "note": trader.note,
+        "note": " ".join([trader.note, *(snapshot.notes if snapshot else ())]).strip(),
         "signals": [{"code": row.code, "side": row.side} for row in context.signals.get(trader.pk, ())],
         "follow_status": follow.status,
         "sync_status": sync.status,

@@ -91,15 +91,23 @@ def book_at_marks(*, equity: Decimal, legs: Sequence[BasisLeg], marks: Mapping[s
     equity now = basis equity + Σ quantity · (mark now - mark then), notional = quantity · mark now.
     Spot and perpetual positions gain and lose alike, so one formula serves both.
 
-    :param marks: current mark per unit of each instrument code; a code without one keeps its basis mark
+    :param marks: current mark per unit of each instrument code; a code without one costs what its underlying
+        does (WBTC as BTC), and keeps its basis mark where that has none either
     """
-    now = {leg.code: marks.get(leg.code, leg.mark_price) for leg in legs}
+    now = {leg.code: _mark_now(leg, marks) for leg in legs}
     gained = sum((leg.quantity * (now[leg.code] - leg.mark_price) for leg in legs), ZERO)
     by_underlying: dict[str, list[BasisLeg]] = {}
     for leg in legs:
         by_underlying.setdefault(underlying_of(leg.code)[0], []).append(leg)
     merged = (_merged(underlying, group, now) for underlying, group in sorted(by_underlying.items()))
     return TraderBook(equity=equity + gained, legs={leg.underlying: leg for leg in merged if leg is not None})
+
+
+def _mark_now(leg: BasisLeg, marks: Mapping[str, Decimal]) -> Decimal:
+    underlying, units = underlying_of(leg.code)
+    if leg.code not in marks and underlying in marks:
+        return marks[underlying] * units
+    return marks.get(leg.code, leg.mark_price)
 
 
 def _merged(underlying: str, legs: Iterable[BasisLeg], marks: Mapping[str, Decimal]) -> TraderLeg | None:

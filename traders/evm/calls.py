@@ -37,31 +37,57 @@ def with_address(selector: bytes, address: str) -> bytes:
 
 
 def aggregate3_data(calls: Sequence[Call]) -> str:
-    """Return the call data, as hexadecimal, that asks Multicall3 all of these; each may fail by itself."""
-    from eth_abi import encode
+    """Return the call data, as hexadecimal, that asks Multicall3 all of these; each may fail by itself.
 
-    rows = [(call.target, True, call.data) for call in calls]
-    return "0x" + (AGGREGATE3 + encode(["(address,bool,bytes)[]"], [rows])).hex()
+    Written by hand, since a general encoder takes longer over it than the node does over the answer.
+    """
+    places, rows, at = [], [], len(calls) * _WORD
+    for call in calls:
+        padded = call.data + bytes(-len(call.data) % _WORD)
+        target = bytes(12) + bytes.fromhex(call.target[2:])
+        row = target + _word(1) + _word(3 * _WORD) + _word(len(call.data)) + padded
+        places.append(_word(at))
+        rows.append(row)
+        at += len(row)
+    return "0x" + b"".join((AGGREGATE3, _word(_WORD), _word(len(calls)), *places, *rows)).hex()
 
 
-def aggregate3_answers(answer: str, *, count: int) -> list[bytes | None]:
+def aggregate3_answers(answer: object, *, count: int) -> list[bytes | None]:
     """Return each call's answer, None where it failed.
 
     :raises BadAnswer: this is no answer of Multicall3 to that many calls
     """
-    from eth_abi import decode
-    from eth_abi.exceptions import DecodingError
-
     said = bytes_of(answer)
     if not said:
         raise BadAnswer("there is no Multicall3 at the address that the file of chains names")
-    try:
-        (rows,) = decode(["(bool,bytes)[]"], said)
-    except (DecodingError, OverflowError) as error:
-        raise BadAnswer(f"the answer to a multicall cannot be read ({type(error).__name__})") from error
-    if len(rows) != count:
-        raise BadAnswer(f"a multicall of {count} calls came back with {len(rows)} answers")
-    return [data if success else None for success, data in rows]
+    list_at = _number_at(said, 0)
+    if _number_at(said, list_at) != count:
+        raise BadAnswer(f"a multicall of {count} calls came back with another number of answers")
+    first_at = list_at + _WORD
+    return [_row_of(said, first_at + _number_at(said, first_at + row * _WORD)) for row in range(count)]
+
+
+def _row_of(said: bytes, at: int) -> bytes | None:
+    """Return the answer in one row, whether it succeeded, where its bytes begin, how many, the bytes."""
+    data_at = at + _number_at(said, at + _WORD)
+    length, begin = _number_at(said, data_at), data_at + _WORD
+    if begin + length > len(said):
+        raise BadAnswer("the answer to a multicall ends too early")
+    return said[begin : begin + length] if _number_at(said, at) else None
+
+
+def _number_at(said: bytes, at: int) -> int:
+    """Return the word at a place.
+
+    :raises BadAnswer: there is none
+    """
+    if at + _WORD > len(said):
+        raise BadAnswer("the answer to a multicall ends too early")
+    return int.from_bytes(said[at : at + _WORD])
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(_WORD)
 
 
 def bytes_of(answer: object) -> bytes:

@@ -169,11 +169,13 @@ class ChainNode:
         """Return every call's answer, None where the contract failed."""
         now_s = asyncio.get_running_loop().time()
         self._suspects = {address: until for address, until in self._suspects.items() if until > now_s}
-        together = [call for call in calls if self.chain.multicall and call.target not in self._suspects]
+        groups: dict[bool, list[Call]] = {True: [], False: []}
+        for call in calls:
+            groups[bool(self.chain.multicall) and call.target not in self._suspects].append(call)
+        together, apart = groups[True], groups[False]
         parts = [
             together[begin : begin + CALLS_A_REQUEST] for begin in range(0, len(together), CALLS_A_REQUEST)
         ]
-        apart = [call for call in calls if call not in set(together)]
         asked = [
             *(
                 self._eth_call(self.chain.multicall, aggregate3_data(part), len(part), block)

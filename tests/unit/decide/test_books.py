@@ -37,6 +37,15 @@ def test_a_code_without_a_mark_keeps_its_own() -> None:
     assert (book.equity, book.legs["XRP"].notional) == (D(100), D(20))
 
 
+def test_a_wrapped_coin_without_a_mark_moves_with_its_underlying() -> None:
+    """ALL-3: 2 WBTC at 60,000 in a wallet of 200,000; BTC rises to 66,000, and nobody quotes WBTC."""
+    legs = [BasisLeg("WBTC", D(2), mark_price=D(60000)), BasisLeg("kBONK", D(3), mark_price=D("0.02"))]
+    book = book_at_marks(equity=D(200000), legs=legs, marks={"BTC": D(66000), "BONK": D("0.00003")})
+    assert book.legs["BTC"].notional == D(132000)
+    assert book.legs["BONK"].notional == D("0.09")
+    assert book.equity == D("212000.03")
+
+
 def test_wrapped_and_native_coins_are_one_underlying() -> None:
     """CON-1: BTC on a venue and WBTC in a wallet; the earliest opening counts, entries are averaged."""
     book = book_at_marks(
