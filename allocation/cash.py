@@ -1,4 +1,4 @@
-"""Paper cash in and out, measured in fund units.
+"""Cash in and out, measured in fund units: paper cash, and what its owner says came or went at a venue.
 
 A deposit buys units and a withdrawal sells them at the current unit value (equity ÷ units), so that
 equity ÷ units is the time-weighted value of one unit and flows never look like results.
@@ -35,19 +35,27 @@ KEY_LENGTH_MAX: Final = 80
 
 @transaction.atomic
 def cash_deposit(
-    *, portfolio: Portfolio, amount: Decimal, equity: Decimal, key: str, now: datetime, world_at: datetime
+    *,
+    portfolio: Portfolio,
+    amount: Decimal,
+    equity: Decimal,
+    key: str,
+    now: datetime,
+    world_at: datetime,
+    at_venue: bool = False,
 ) -> bool:
-    """Put paper cash in; it buys units at the current unit value and pays a deficit first.
+    """Put cash in; it buys units at the current unit value and pays a deficit first.
 
     Where everything was taken out before, it buys at the value at which the last unit was sold.
 
     :param equity: the portfolio's equity before the deposit, valued under the capital row's lock
     :param key: chosen by the caller; the same key again changes nothing
+    :param at_venue: the cash moved at the portfolio's venue, and its owner says so; else it is paper
     :returns: True if booked now, False if this key was booked before
     :raises InputError: not on paper, the amount makes no sense, the key was used for another amount,
         or there are units and equity is not above zero, so that a unit has no price
     """
-    account = _account_for_flow(portfolio=portfolio)
+    account = _account_for_flow(portfolio=portfolio, at_venue=at_venue)
     amount = amount_checked(amount)
     if _booked_before(portfolio=portfolio, kind=LedgerEntry.Kind.DEPOSIT, key=key, amount=amount):
         return False
@@ -71,15 +79,16 @@ def cash_withdraw(
     key: str,
     now: datetime,
     world_at: datetime,
+    at_venue: bool = False,
 ) -> bool:
-    """Take paper cash out, at most what is free and can be spared; it sells units at the current unit value.
+    """Take cash out, at most what is free and can be spared; it sells units at the current unit value.
 
     Other arguments, result and errors as in ``cash_deposit``.
 
     :param withdrawable: what can leave without taking the margin of open perpetuals, valued with ``equity``
     :raises InputError: more than is free, more than the equity, or more than ``withdrawable``
     """
-    account = _account_for_flow(portfolio=portfolio)
+    account = _account_for_flow(portfolio=portfolio, at_venue=at_venue)
     amount = amount_checked(amount)
     if _booked_before(portfolio=portfolio, kind=LedgerEntry.Kind.WITHDRAWAL, key=key, amount=-amount):
         return False
@@ -140,8 +149,8 @@ def cash_reset(
     return True
 
 
-def _account_for_flow(*, portfolio: Portfolio) -> CapitalAccount:
-    if portfolio.mode != Portfolio.Mode.PAPER:
+def _account_for_flow(*, portfolio: Portfolio, at_venue: bool = False) -> CapitalAccount:
+    if portfolio.mode != Portfolio.Mode.PAPER and not at_venue:
         raise InputError("Cash of a live portfolio moves at the exchange; only paper cash can be moved here.")
     return capital_lock(portfolio_id=portfolio.pk)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from engine.handlers import approvals, exits, follows, limits, settings, stopping, trading
+from engine.handlers import approvals, exits, follows, limits, live, settings, stopping, trading
 from engine.handlers.base import CommandAnswer, CommandHandler
 
 __all__ = ["HANDLERS", "CommandAnswer", "CommandHandler"]
@@ -18,4 +18,5 @@ HANDLERS: Final[Mapping[str, CommandHandler]] = {
     **trading.HANDLERS,
     **stopping.HANDLERS,
     **approvals.HANDLERS,
+    **live.HANDLERS,
 }

@@ -31,6 +31,7 @@ from core.decimals import ONE, plain
 from core.errors import EnsembleError, InputError
 from engine.closing import close_order_store, positions_held
 from engine.decisions import DecisionNote, decision_store, world_time
+from engine.domain.exit_draft import NothingThere
 from engine.legs import legs_forget
 from engine.order_life import one_order, order_send, orders_ask, orders_call_back
 from engine.own_orders import position_close
@@ -219,11 +220,14 @@ def _closes_store(*, portfolio_id: int, why: str, now: datetime) -> _Closes:
             left.append(f"{position.instrument_id} has no price here, so it cannot be closed.")
         elif position.underlying not in busy:
             reason = why + _age(mark, now)
-            stored.append(
-                close_order_store(
+            try:
+                order = close_order_store(
                     position=position, mark=mark.price, why=reason, run=run, lifetime_s=LIFETIME_S, now=now
                 )
-            )
+            except NothingThere as nothing:
+                left.append(f"{position.instrument_id}: {nothing}.")
+                continue
+            stored.append(order)
             left += [f"{position.instrument_id}:{_age(mark, now)[1:]}."] if mark.stale else []
     if stored:
         _told(portfolio=portfolio, stored=stored, why=why, now=now)

@@ -34,6 +34,7 @@ from engine.domain.copy_types import (
 from engine.domain.own_entry import market_find
 from engine.evidence import past_read, pulses_read
 from engine.follow_views import FollowsRead, FollowView, follows_read
+from engine.live.bars import foreign_barred, live_bar
 from engine.models import CycleState
 from engine.trading_mode import mode_limits
 from execution.desks import Desk, desk_of
@@ -148,8 +149,9 @@ def _inputs(
             world=world, codes=_codes(views, holdings, tradable, besides), now=now
         ),
         blocked=frozenset(blocked.values_list("underlying", flat=True)),
-        barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now),
-        entries_blocked=_entries_blocked(portfolio, account, now),
+        barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now)
+        | foreign_barred(portfolio_id=portfolio.pk, desk=desk),
+        entries_blocked=_entries_blocked(portfolio, account, desk, now),
         forced=_forced(cycle, positions, views) | approvals_fresh(rows=approvals, since=cycle.ran_at),
         approves_conflicts=portfolio.approves_conflicts,
         approvals={u: approval_known(row=row, now=now) for u, row in approvals.items()},
@@ -256,12 +258,12 @@ def _codes(
     return {underlying: markets[underlying].instrument.code for underlying in asked if underlying in markets}
 
 
-def _entries_blocked(portfolio: Portfolio, account: CapitalAccount, now: datetime) -> str:
+def _entries_blocked(portfolio: Portfolio, account: CapitalAccount, desk: Desk, now: datetime) -> str:
     if account.deficit > 0:
         return f"a deficit of {dollars(account.deficit)} has to be paid in first"
     if portfolio.status != Portfolio.Status.ACTIVE:
         return portfolio.status_reason or f"the portfolio is {portfolio.get_status_display().lower()}"
-    return entries_bar(portfolio_id=portfolio.pk, now=now)
+    return live_bar(portfolio_id=portfolio.pk, desk=desk) or entries_bar(portfolio_id=portfolio.pk, now=now)
 
 
 def _forced(

@@ -117,6 +117,12 @@ class Command(models.Model):
         EMERGENCY_STOP = "emergency_stop", "Emergency stop"
         RESUME = "resume", "Resume after a stop"
         DRILL = "drill", "Emergency-stop drill"
+        LIVE_CONNECT = "live_connect", "Connect an account"
+        LIVE_PROMOTE = "live_promote", "Trade live"
+        LIVE_RAMP = "live_ramp", "Raise the number of live positions"
+        LIVE_STOP = "live_stop", "Stop trading live"
+        LIVE_DISCONNECT = "live_disconnect", "Disconnect the account"
+        LIVE_SETTLE = "live_settle", "Settle a finding"
 
     class Status(models.TextChoices):
         ACCEPTED = "accepted", "Accepted"

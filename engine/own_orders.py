@@ -149,9 +149,17 @@ def _mark(portfolio: Portfolio, position: Position) -> Decimal:
 def _order_store(portfolio: Portfolio, position: Position, wish: _Exit, mark: Decimal, now: datetime) -> int:
     """Store the closing order and let go of what it sells."""
     quantity = _quantity(position, wish)
+    held = position_facts(position=position)
+    if not held.closable:
+        raise InputError(
+            f"The account shows nothing of {position.instrument_id} any more. Settle the finding on the page "
+            "of its account.",
+            field="position_id",
+        )
+    quantity = min(quantity, held.closable)
     whole = quantity == abs(position.quantity)
     draft = exit_draft(
-        held=position_facts(position=position),
+        held=held,
         quantity=quantity,
         mark=mark,
         market=wish.market,

@@ -86,24 +86,32 @@ def portfolio_settings_save(
     return portfolio
 
 
-def cash_deposit(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime) -> None:
-    """Put paper cash in. ``key`` makes a repeated request harmless.
+def cash_deposit(
+    *, portfolio: Portfolio, amount: Decimal, key: str, now: datetime, at_venue: bool = False
+) -> None:
+    """Put cash in. ``key`` makes a repeated request harmless.
 
+    :param at_venue: it came in at the portfolio's venue; else it is paper
     :raises InputError: the amount is not above zero, or the portfolio is not on paper
     """
-    _cash_move(portfolio=portfolio, move=cash.cash_deposit, text="Deposited", amount=amount, key=key, now=now)
+    move = partial(cash.cash_deposit, at_venue=at_venue)
+    _cash_move(portfolio=portfolio, move=move, text="Deposited", amount=amount, key=key, now=now)
 
 
 @transaction.atomic
-def cash_withdraw(*, portfolio: Portfolio, amount: Decimal, key: str, now: datetime) -> None:
-    """Take paper cash out, at most what is free and no margin of open perpetuals.
+def cash_withdraw(
+    *, portfolio: Portfolio, amount: Decimal, key: str, now: datetime, at_venue: bool = False
+) -> None:
+    """Take cash out, at most what is free and no margin of open perpetuals.
 
     ``key`` makes a repeated request harmless.
 
+    :param at_venue: it went out at the portfolio's venue; else it is paper
     :raises InputError: more than can be spared, not above zero, or the portfolio is not on paper
     """
     capital_lock(portfolio_id=portfolio.pk)
-    move = partial(cash.cash_withdraw, withdrawable=portfolio_withdrawable(portfolio=portfolio))
+    withdrawable = portfolio_withdrawable(portfolio=portfolio)
+    move = partial(cash.cash_withdraw, withdrawable=withdrawable, at_venue=at_venue)
     _cash_move(portfolio=portfolio, move=move, text="Withdrew", amount=amount, key=key, now=now)
 
 

@@ -31,6 +31,7 @@ from core.errors import RetryLater, UnknownOutcome
 from engine.models import CycleState
 from engine.order_life import orders_ask, venue_doubt
 from engine.venue_stop_adopting import named_adopt, stray_stops_end
+from execution.client_ids import is_ours
 from execution.desks import PAPER, account_name, venues_of
 from execution.models import Fill, Order, VenueOrphan
 from execution.orders import order_ref, orders_to_ask
@@ -121,6 +122,9 @@ def _look(*, portfolio_id: int, venue: Venue, now: datetime) -> _Look:
     working = {order.client_order_id: order for order in venue.orders_open(account=account)}
     told = venue.fills_since(account=account, since=since)
     fills = {(fill.client_order_id, fill.venue_fill_id): fill for fill in told}
+    if venue.name != PAPER:  # an account of somebody's own: what they do there is theirs
+        working = {name: order for name, order in working.items() if is_ours(name)}
+        fills = {key: fill for key, fill in fills.items() if is_ours(fill.client_order_id)}
     look = _Look(working=working, fills=list(fills.values()))
     named = {*working, *(fill.client_order_id for fill in look.fills)}
     if isinstance(venue, StopVenue):

@@ -19,7 +19,8 @@ from engine.models import ExitTrigger
 from engine.order_life import orders_ask, orders_call_back
 from engine.own_orders import legs_release
 from engine.publishing import portfolio_changed
-from execution.desks import account_name
+from execution.client_ids import is_ours
+from execution.desks import PAPER, account_name
 from execution.models import Order
 from execution.orders import order_create
 from execution.venues.base import OrderRef, StopVenue, Venue, VenueOrder, VenueStatus
@@ -97,7 +98,10 @@ def stray_stops_end(*, portfolio_id: int, venue: Venue, now: datetime) -> None:
     account = account_name(portfolio_id=portfolio_id)
     armed = {ref.client_order_id: ref for ref in venue.stops_armed(accounts=[account])}
     ours = VenueStop.objects.filter(client_order_id__in=armed, status__in=VenueStop.STANDING)
-    for name in sorted(set(armed) - set(ours.values_list("client_order_id", flat=True))):
+    strays = set(armed) - set(ours.values_list("client_order_id", flat=True))
+    if venue.name != PAPER:  # an account of somebody's own: their stops are theirs
+        strays = {name for name in strays if is_ours(name)}
+    for name in sorted(strays):
         try:
             answer = venue.stop_cancel(stop=armed[name], now=now)
         except UnknownOutcome as error:
@@ -122,7 +126,7 @@ def _order_adopt(*, stop_id: int, report: VenueOrder, now: datetime) -> int | No
         return None
     quantity = min(stop.quantity, abs(position.quantity))
     draft = exit_draft(
-        held=position_facts(position=position),
+        held=position_facts(position=position, whole=True),
         quantity=quantity,
         mark=stop.trigger_price,
         market=True,

@@ -39,12 +39,14 @@ class Desk:
     :param rules: whose rules they keep; None: our own instruments'
     :param specs: those rules by instrument code
     :param taker_fee: the highest among them, a fraction of notional; None: paper's own
+    :param state: of the account it is connected to, one of ``LiveAccount.State``; empty without one
     """
 
     venue: str = PAPER
     rules: RulesOf | None = None
     specs: Mapping[str, InstrumentSpec] | None = None
     taker_fee: Decimal | None = None
+    state: str = ""
 
     @property
     def live(self) -> bool:
@@ -86,7 +88,7 @@ def desks_of(*, portfolio_ids: Collection[int]) -> dict[int, Desk]:
         if rules not in known:
             known[rules] = _desk(rules)
         venue = PAPER if row.state in LiveAccount.ON_PAPER else row.venue
-        found[row.pk] = replace(known[rules], venue=venue)
+        found[row.pk] = replace(known[rules], venue=venue, state=row.state)
     return found
 
 

@@ -92,6 +92,10 @@ EVM_RPC = read.family(
 EVM_REQUESTS_PER_MINUTE = read.whole("EVM_REQUESTS_PER_MINUTE", 600, low=12, high=1000000)
 EXCHANGE_GATEWAY = read.text("EXCHANGE_GATEWAY", "").rstrip("/")
 INSTALLATION_KEY = read.text("INSTALLATION_KEY", "") or SECRET_KEY
+LIVE_TRADING = read.flag("LIVE_TRADING", default=False)
+LIVE_SHADOW_HOURS = read.whole("LIVE_SHADOW_HOURS", 24, low=1, high=8760)
+LIVE_RAMP_DAYS = read.whole("LIVE_RAMP_DAYS", 3, low=0, high=365)
+LIVE_RAMP_ORDERS = read.whole("LIVE_RAMP_ORDERS", 5, low=0, high=10000)
 LIVE_STREAM = read.flag("LIVE_STREAM", default=True)
 LIVE_SILENT_SECONDS = read.whole("LIVE_SILENT_SECONDS", 10, low=1, high=50)
 HYPERLIQUID_CONNECTS_PER_MINUTE = read.whole("HYPERLIQUID_CONNECTS_PER_MINUTE", 10, low=1, high=30)

@@ -27,6 +27,7 @@ class HeldPosition:
 
     :param quantity: signed, in units of the instrument, not 0
     :param slices: signed quantity by follow, Σ = ``quantity``; None is the owner's own part
+    :param there: how much of it the venue still shows, positive, where that is less; None: all of it
     """
 
     instrument: Instrument
@@ -34,6 +35,17 @@ class HeldPosition:
     quantity: Decimal
     margin_rate: Decimal
     slices: Mapping[FollowId, Decimal]
+    there: Decimal | None = None
+
+    @property
+    def closable(self) -> Decimal:
+        """How much can be closed: what is held, or what the venue still shows of it, in its steps."""
+        held = abs(self.quantity)
+        return held if self.there is None else min(held, self.instrument.quantity(self.there))
+
+
+class NothingThere(ValueError):
+    """The venue shows nothing any more of a position that our books hold."""
 
 
 def exit_draft(
@@ -50,14 +62,19 @@ def exit_draft(
 ) -> OrderDraft:
     """Return the reduce-only order that takes ``quantity`` off a position.
 
-    :param quantity: base units, 0 < quantity ≤ what is held
+    :param quantity: base units, 0 < quantity ≤ what is held; where the venue shows less, so much is closed
     :param market: take what is offered, at most 5 % beyond the mark; else the limit is 1 % beyond it
     :param purpose: one of ``execution.models.Order.Purpose``; ``origin`` one of ``Order.Origin``
+    :raises NothingThere: the venue shows nothing of it any more
     :raises ValueError: more than is held, or nothing
     """
     if not ZERO < quantity <= abs(held.quantity):
         msg = f"an exit takes more than 0 and at most the {abs(held.quantity)} that is held, got {quantity}"
         raise ValueError(msg)
+    if not held.closable:
+        msg = f"the account shows nothing of the {abs(held.quantity)} {held.instrument.code} in our books"
+        raise NothingThere(msg)
+    quantity = min(quantity, held.closable)
     side = OrderSide.BUY if held.quantity < 0 else OrderSide.SELL
     shares = exit_slices(slices=held.slices, quantity=quantity if side is OrderSide.BUY else -quantity)
     return OrderDraft(

@@ -48,6 +48,7 @@ _GUARD_UNREAD: Final = [
     for column in ExitGuard._meta.concrete_fields
     if column.name not in _GUARD_READ
 ]
+NOTHING_THERE: Final = timedelta(seconds=30)  # a live position of which the venue shows nothing any more
 _WORLDS: Final = Prefetch("portfolio", Portfolio.objects.only("world"))  # thousands at once: nothing more
 
 
@@ -149,7 +150,13 @@ def _wanted(triggers: Sequence[ExitTrigger], now: datetime) -> list[_Wanted]:
     for trigger in triggers:
         desk = desks.get(trigger.portfolio_id, ON_PAPER)
         amount, keeps = part_left(trigger, desk=desk)
-        if amount > 0:
+        closable = _closable(trigger, desk)
+        if amount > 0 and closable == 0:
+            trigger.retry_at = now + NOTHING_THERE
+            trigger.text = "The account shows nothing of it any more"
+            trigger.save(update_fields=["retry_at", "text"])
+        elif amount > 0:
+            amount = amount if closable is None else min(amount, closable)
             whole = amount == abs(trigger.position.quantity)
             price = marks.get(trigger.pk, trigger.price)
             draft = _draft(trigger, amount=amount, whole=whole, price=price, desk=desk)
@@ -157,6 +164,11 @@ def _wanted(triggers: Sequence[ExitTrigger], now: datetime) -> list[_Wanted]:
         else:
             _part_done(trigger, now, desk)
     return wanted
+
+
+def _closable(trigger: ExitTrigger, desk: Desk) -> Decimal | None:
+    """Return how much of a live position its venue still shows; None where that need not be looked at."""
+    return position_facts(position=trigger.position, desk=desk).closable if desk.live else None
 
 
 def _marks(triggers: Sequence[ExitTrigger], now: datetime) -> dict[int, Decimal]:

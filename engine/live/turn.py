@@ -19,13 +19,15 @@ from typing import Final
 from django.db import DatabaseError
 from django.db.models import Exists, OuterRef, Q
 
-from accounts.models import LiveAccount
+from accounts.models import LiveAccount, LiveFinding
 from allocation.domain.breakers import CLOSING
 from allocation.models import BreakerTrip
 from core.clock import Clock
 from core.errors import EnsembleError, RetryLater
 from engine.emergency import stopped_flatten
 from engine.exits.standing import triggers_work
+from engine.live.life import stopping_go_on
+from engine.live.looking import account_look_keep
 from engine.models import CycleState, ExitTrigger
 from engine.order_life import one_order, order_send, orders_ask, orders_call_back
 from engine.recovery import portfolio_reconcile
@@ -42,6 +44,8 @@ BUSY: Final = timedelta(seconds=15)  # an order this young, or one being called 
 POLL_BUSY: Final = timedelta(seconds=2)
 POLL_CALM: Final = timedelta(seconds=10)
 SETTLE_EVERY: Final = timedelta(seconds=30)
+LOOK_EVERY: Final = timedelta(seconds=60)
+LOOK_AGAIN: Final = timedelta(seconds=20)
 PAUSE_S: Final = 2
 PAUSE_MOST_S: Final = 60
 AT_ONCE: Final = 500
@@ -56,11 +60,18 @@ def accounts_due(*, now: datetime) -> list[int]:
     trips = BreakerTrip.objects.filter(
         portfolio=OuterRef("pk"), kind__in=[kind.value for kind in CLOSING], reset_at__isnull=True
     )
+    doubts = LiveFinding.objects.filter(
+        account=OuterRef("pk"), settled_at__isnull=True, confirmed_at__isnull=True
+    )
     something = (
         Exists(orders)
         | Exists(triggers)
         | Exists(stops)
         | (Exists(held) & (Exists(trips) | Q(portfolio__exit_defaults__stops_at_venue=True)))
+        | Q(looked_at__isnull=True)
+        | Q(looked_at__lte=now - LOOK_EVERY)
+        | Exists(doubts) & Q(looked_at__lte=now - LOOK_AGAIN)
+        | Q(state=LiveAccount.State.STOPPING)
     )
     due = LiveAccount.objects.filter(_free(now), something, state__in=LiveAccount.AT_VENUE)
     return list(due.order_by("claimed_at", "polled_at", "pk").values_list("pk", flat=True)[:AT_ONCE])
@@ -102,10 +113,12 @@ def _parts(portfolio_id: int, now: datetime, clock: Clock | None) -> list[tuple[
     return [
         ("sending", partial(_send, portfolio_id, now, clock)),
         ("closing", partial(stopped_flatten, now=now, clock=clock, portfolio_id=portfolio_id)),
+        ("stopping", partial(stopping_go_on, portfolio_id=portfolio_id, now=now, clock=clock)),
         ("exits", partial(triggers_work, now=now, clock=clock, portfolio_id=portfolio_id)),
         ("asking", partial(orders_poll, portfolio_id=portfolio_id, now=now)),
         ("stops", partial(venue_stops_work, now=now, clock=clock, portfolio_id=portfolio_id)),
         ("settling", partial(_settle, portfolio_id, now)),
+        ("looking", partial(_look, portfolio_id, now)),
     ]
 
 
@@ -182,3 +195,14 @@ def _settle(portfolio_id: int, now: datetime) -> None:
     found = portfolio_reconcile(portfolio_id=portfolio_id, now=now)
     if found.error:
         raise RetryLater(found.error)
+
+
+def _look(portfolio_id: int, now: datetime) -> None:
+    """Read what the account holds each minute, and again soon where a difference waits for a second look."""
+    looked_at = LiveAccount.objects.values_list("looked_at", flat=True).get(pk=portfolio_id)
+    doubt = LiveFinding.objects.filter(
+        account_id=portfolio_id, settled_at__isnull=True, confirmed_at__isnull=True
+    ).exists()
+    every = LOOK_AGAIN if doubt else LOOK_EVERY
+    if looked_at is None or looked_at <= now - every:
+        account_look_keep(portfolio_id=portfolio_id, now=now)

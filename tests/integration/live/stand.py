@@ -17,6 +17,9 @@ from accounts.models import Credential, LiveAccount, Portfolio, User
 from core.clock import Clock
 from core.errors import RetryLater
 from execution import venues
+from execution.accounts import AccountCheck, AccountLook, CoinBalance, HeldPosition
+from execution.desks import portfolio_of
+from execution.models import PaperHolding
 from execution.venues.base import Accepted, OpenOrder, OrderRef, OrderRequest, Refused, VenueFill, VenueOrder
 from execution.venues.paper_line import PaperLine
 from markets.models import Instrument, VenueInstrument
@@ -36,6 +39,33 @@ class FarVenue(PaperLine):
         self.away = False
         self.asked: list[str] = []
         self.sent: list[str] = []
+        self.beside = D(0)  # cash there that is not the portfolio's; below 0: that much is missing
+        self.foreign: dict[str, Decimal] = {}  # quantities there that are not the portfolio's, signed
+        self.foreign_orders: list[OpenOrder] = []
+        self.problems: tuple[str, ...] = ()
+
+    def account_look(self, *, account: str) -> AccountLook:
+        """What our books hold and what lies beside it; a perpetuals account has no coins but its cash."""
+        self._question("look")
+        portfolio = Portfolio.objects.select_related("capital").get(pk=portfolio_of(account=account))
+        cash = portfolio.capital.cash - portfolio.capital.deficit + self.beside
+        there = dict(self.foreign)
+        for held in PaperHolding.objects.filter(account=account).exclude(quantity=0):
+            there[held.instrument_code] = there.get(held.instrument_code, D(0)) + held.quantity
+        free = CoinBalance("USDT", max(cash, D(0)), D(0))
+        if portfolio.policy == "spot":
+            coins = tuple(CoinBalance(code, quantity, D(0)) for code, quantity in there.items())
+            return AccountLook((free, *coins), (), None, "", row_time())
+        positions = tuple(
+            HeldPosition(code, quantity, D(1), D(0), None, "cross")
+            for code, quantity in there.items()
+            if quantity
+        )
+        return AccountLook((free,), positions, cash, "one_way", row_time())
+
+    def account_check(self, *, account: str) -> AccountCheck:
+        self._question("check")
+        return AccountCheck(problems=self.problems, notes=())
 
     def order_submit(self, *, request: OrderRequest, now: datetime) -> Accepted | Refused:
         self._question("submit")
@@ -52,7 +82,7 @@ class FarVenue(PaperLine):
 
     def orders_open(self, *, account: str) -> list[OpenOrder]:
         self._question("open")
-        return super().orders_open(account=account)
+        return [*super().orders_open(account=account), *self.foreign_orders]
 
     def fills_since(self, *, account: str, since: datetime) -> list[VenueFill]:
         self._question("fills")
