@@ -14,7 +14,6 @@ from accounts.models import LiveAccount, LiveFinding, Portfolio
 from allocation.locks import capital_lock
 from core.decimals import ZERO, plain
 from core.errors import InputError, NotFound
-from core.ids import client_order_id_new
 from engine.closing import position_facts
 from engine.decisions import DecisionNote, decision_store, world_time
 from engine.domain.exit_draft import exit_draft
@@ -23,6 +22,7 @@ from engine.domain.plan_types import Purpose
 from engine.own_orders import legs_release
 from engine.portfolios import cash_deposit, cash_withdraw
 from engine.publishing import portfolio_changed
+from execution.client_ids import client_order_id_new
 from execution.models import Order
 from execution.orders import order_create
 from execution.venues.base import VenueFill, VenueOrder, VenueStatus

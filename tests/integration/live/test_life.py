@@ -13,12 +13,12 @@ from django.test import override_settings
 from accounts.models import AuditEntry, Credential, LiveAccount, Portfolio
 from allocation.models import CapitalAccount, LedgerEntry
 from core.errors import InputError
-from core.ids import client_order_id_new
 from engine.commands import command_accept, command_run
 from engine.live.life import live_disconnect
 from engine.live.turn import account_turn
 from engine.models import Command
 from engine.order_life import orders_work
+from execution.client_ids import client_order_id_new
 from execution.models import Order
 from execution.venues.paper_matching import paper_match
 from positions.audit import books_audit
