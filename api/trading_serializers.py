@@ -10,7 +10,7 @@ from rest_framework import serializers
 from accounts.models import AuditEntry
 from api.serializers import StrictSerializer
 from core.decimals import plain, to_price
-from engine.models import Command
+from engine.models import Command, FillFidelity
 from execution.models import Fill, Order, OrderEvent, OrderSlice
 from traders.models import StrategySignal
 
@@ -75,16 +75,39 @@ class OrderEventAnswer(serializers.ModelSerializer[OrderEvent]):
         fields = ("at", "from_status", "to_status", "detail")
 
 
+class FidelityAnswer(serializers.ModelSerializer[FillFidelity]):
+    """One trader's part of a fill against its own price, in basis points of it; positive is worse for us."""
+
+    quantity = PlainDecimalField()
+    own_price = PlainDecimalField(source="copied.own_price")
+    price_kind = serializers.CharField(source="copied.price_kind")
+    acted_from_at = serializers.DateTimeField(source="copied.acted_from_at")
+    acted_until_at = serializers.DateTimeField(source="copied.acted_until_at")
+    delay_bps = PlainDecimalField()
+    execution_bps = PlainDecimalField()
+    fee_bps = PlainDecimalField()
+    whole_bps = PlainDecimalField()
+    unsized_bps = PlainDecimalField(source="copied.unsized_bps")
+
+    class Meta:
+        model = FillFidelity
+        fields = (
+            "follow_id", "quantity", "own_price", "price_kind", "acted_from_at", "acted_until_at",
+            "delay_bps", "execution_bps", "fee_bps", "whole_bps", "unsized_bps",
+        )  # fmt: skip
+
+
 class FillAnswer(serializers.ModelSerializer[Fill]):
-    """One execution."""
+    """One execution; ``fidelity``: each trader's part of it against the trader's own price."""
 
     quantity = PlainDecimalField()
     price = PlainDecimalField()
     fee = PlainDecimalField()
+    fidelity = FidelityAnswer(many=True)
 
     class Meta:
         model = Fill
-        fields = ("id", "venue_fill_id", "quantity", "price", "fee", "world_at", "received_at")
+        fields = ("id", "venue_fill_id", "quantity", "price", "fee", "world_at", "received_at", "fidelity")
 
 
 class OrderAnswer(serializers.ModelSerializer[Order]):

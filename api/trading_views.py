@@ -128,7 +128,11 @@ class OrderView(ApiView):
         own = Order.objects.filter(portfolio=self.portfolio())
         order = None
         if order_id <= BIGGEST_ID:
-            order = own.filter(pk=order_id).prefetch_related("slices", "events", "fills").first()
+            order = (
+                own.filter(pk=order_id)
+                .prefetch_related("slices", "events", "fills__fidelity__copied")
+                .first()
+            )
         if order is None:
             raise NotFound(f"This portfolio has no order with the number {order_id}.")
         return Response(OrderStory(order).data)

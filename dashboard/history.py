@@ -18,7 +18,7 @@ from accounts.models import Portfolio
 from allocation.models import Follow, LedgerEntry
 from core.decimals import ZERO
 from core.errors import NotFound
-from engine.models import Command, Decision
+from engine.models import Command, Decision, FillFidelity
 from execution.models import Order
 from positions.models import Position, SliceEntry
 
@@ -106,6 +106,7 @@ class OrderStory:
     order: Order
     decisions: tuple[Decision, ...]
     command: Command | None
+    fidelity: tuple[FillFidelity, ...]  # each trader's part of each fill against its own price
 
     @property
     def is_open(self) -> bool:
@@ -184,7 +185,13 @@ def order_read(*, portfolio: Portfolio, order_id: int) -> OrderStory:
         raise NotFound(f"This portfolio has no order with the number {order_id}.")
     decisions = Decision.objects.filter(order=order).prefetch_related("follows__trader").order_by("id")
     asked = Command.objects.filter(portfolio=portfolio, pk=order.command_id) if order.command_id else None
-    return OrderStory(order=order, decisions=tuple(decisions), command=asked.first() if asked else None)
+    measured = FillFidelity.objects.filter(copied__order_slice__order=order)
+    return OrderStory(
+        order=order,
+        decisions=tuple(decisions),
+        command=asked.first() if asked else None,
+        fidelity=tuple(measured.select_related("fill", "copied", "follow__trader").order_by("fill", "pk")),
+    )
 
 
 def closed_read(*, portfolio: Portfolio, page: str | int | None) -> ClosedList:

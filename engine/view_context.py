@@ -21,7 +21,7 @@ from allocation.own_limits import limits_of
 from core.decimals import ZERO, plain, to_money, to_price
 from core.types import TraderKind
 from engine.breakers import streaks_read
-from engine.models import Command, CycleState, Decision, ExitTrigger
+from engine.models import Command, CycleState, Decision, ExitTrigger, FollowFidelity
 from engine.trader_stats import stats_read
 from execution.models import Order
 from markets.models import Mark, World
@@ -63,6 +63,7 @@ class ViewContext:
     current: tuple[Follow, ...]  # not removed, in order
     stats: Mapping[int, TraderStats]
     syncs: Mapping[int, TraderStatus]
+    fidelity: Mapping[int, FollowFidelity]  # by follow; of this run, once a copied fill was measured
     signals: Mapping[int, list[StrategySignal]]  # the newest per instrument, of traders that are strategies
     books: Books
     marks: Mapping[str, Mark]
@@ -130,6 +131,10 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
         current=current,
         stats=stats_read(traders=[f.trader for f in current], now=now),
         syncs=trader_statuses_of(traders=[f.trader for f in current], now=now),
+        fidelity={
+            row.follow_id: row
+            for row in FollowFidelity.objects.filter(follow__in=current, run=world.run if world else 1)
+        },
         signals=_signals_of(current),
         books=books,
         marks=_marks_of(portfolio, books.positions),

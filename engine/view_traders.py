@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from allocation.models import Follow
-from core.decimals import plain
+from core.decimals import BPS, plain
+from engine.models import FollowFidelity
 from engine.view_context import (
     ViewContext,
     iso,
@@ -48,6 +49,7 @@ def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[s
         "key": trader.key,
         "note": " ".join([trader.note, *(snapshot.notes if snapshot else ())]).strip(),
         "signals": [{"code": row.code, "side": row.side} for row in context.signals.get(trader.pk, ())],
+        "fidelity": _fidelity(context.fidelity.get(follow.pk)),
         "follow_status": follow.status,
         "sync_status": sync.status,
         "weight_pct": percent(follow.weight),
@@ -67,6 +69,23 @@ def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[s
         "failing_since": iso(sync.failing_since),
         "error": sync.error,
         "error_rate_pct": percent(sync.error_rate),
+    }
+
+
+def _fidelity(kept: FollowFidelity | None) -> dict[str, Any] | None:
+    """Return how near our fills come to the trader's own prices; None before the first was measured."""
+    if kept is None:
+        return None
+    return {
+        "fills": kept.fills,
+        "p50_bps": plain(kept.whole_p50_bps),
+        "p95_bps": plain(kept.whole_p95_bps),
+        "delay_bps": plain(kept.delay_p50_bps),
+        "execution_bps": plain(kept.execution_p50_bps),
+        "fee_bps": plain(kept.fee_p50_bps),
+        "unsized_pct": percent(None if kept.unsized_p50_bps is None else kept.unsized_p50_bps * BPS),
+        "lag_least_s": None if kept.lag_least_p50_s is None else plain(kept.lag_least_p50_s),
+        "lag_most_s": None if kept.lag_most_p50_s is None else plain(kept.lag_most_p50_s),
     }
 
 

@@ -1,6 +1,6 @@
 // The traders a portfolio follows: cards on the portfolio page, rows on the traders page.
 import { KeyedList, setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
-import { known, number, percent, signed, signedPercent, tone, usd } from "../format.js";
+import { known, number, percent, plural, signed, signedPercent, tone, usd } from "../format.js";
 import { fillAllocation, fillSpark, fillSync, hueClass, positions } from "./shared.js";
 
 const byOrder = (a, b) => a.order - b.order || Number(a.follow_id) - Number(b.follow_id);
@@ -16,6 +16,14 @@ function fillWho(slots, trader) {
 // What a strategy said last: "BTC buy, ETH hold"; empty for everybody else.
 const said = ({ signals }) => (signals ?? []).map(({ code, side }) => `${code} ${side.toLowerCase()}`).join(", ");
 
+// How near our fills come to the trader's own prices; positive is worse for us.
+const bps = (value) => `${signed(value, 1)} bps`;
+function fidelity(found) {
+  const parts = `delay ${signed(found.delay_bps, 1)}, execution ${signed(found.execution_bps, 1)}, fee ${signed(found.fee_bps, 1)}`;
+  const missed = known(found.unsized_pct) ? ` ${percent(found.unsized_pct, 1)} of its changes not copied.` : "";
+  return `Fidelity over ${plural(found.fills, "fill")}: ${bps(found.p50_bps)} at the median (${parts}), ${bps(found.p95_bps)} at 95 %.${missed}`;
+}
+
 function fillCard({ root, slots }, trader) {
   setAttribute(root, "id", `trader-${trader.follow_id}`);
   fillWho(slots, trader);
@@ -27,6 +35,9 @@ function fillCard({ root, slots }, trader) {
   setText(slots.own, signedPercent(trader.trader_return_pct));
   setClass(slots.own, tone(trader.trader_return_pct));
   fillSpark(slots.spark, trader.sparkline, 190, 26);
+  setHidden(slots.fidelityRow, !trader.fidelity);
+  setText(slots.fidelity, trader.fidelity ? bps(trader.fidelity.p50_bps) : "");
+  setAttribute(slots.fidelity, "title", trader.fidelity ? fidelity(trader.fidelity) : null);
   fillSync(slots.sync, trader);
   setText(slots.positions, positions(trader.position_count));
   setText(slots.said, said(trader));
@@ -41,6 +52,7 @@ function fillRow({ root, slots }, trader, view) {
   setText(slots.errors, failing ? `${percent(trader.error_rate_pct, 1)} of reads failed` : "");
   setText(slots.note, trader.note ?? "");
   setAttribute(slots.note, "title", trader.note || null);
+  setText(slots.fidelity, trader.fidelity ? fidelity(trader.fidelity) : "");
   setHidden(slots.signals, trader.kind !== "strategy");
   setText(slots.signals, said(trader) ? `Signals: ${said(trader)}` : "Signals");
   setAttribute(slots.signals, "href", slots.signals.dataset.href.replace("/0/", `/${trader.follow_id}/`));

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client
+from django.urls import reverse
 
 from engine.domain.fidelity import PriceKind
 from engine.fidelity_measuring import fidelity_summarise, fills_measure
 from engine.follows import weights_set
 from engine.models import CopiedSlice, FillFidelity, FollowFidelity
 from engine.order_life import orders_work
+from engine.selectors import portfolio_view
 from execution.models import Fill, Order
 from positions.models import SliceEntry
 from tests.integration.engine.stage import Stage, stage_open
@@ -211,3 +214,29 @@ def test_recorded_traders_are_measured_against_their_own_fills(arena: ReplayDriv
     for row in own:
         assert row.copied.acted_until_at <= row.world_at
         assert row.world_at - row.copied.acted_until_at < timedelta(hours=2)
+
+
+def test_page_and_api_show_the_measures_to_the_owner_alone(stage: Stage, alice: Any, charlie: Any) -> None:
+    """The order's page and its address in the API name each part; the view has the trader's figures."""
+    stage.hold(1, "ETH", "1", entry="3980")
+    stage.settle()
+    row = newest(stage)
+    order_id = row.fill.order_id
+    page = reverse("dashboard:order", args=[stage.portfolio.pk, order_id])
+    address = reverse("api:order", args=[stage.portfolio.pk, order_id])
+    mine, theirs = Client(), Client()
+    mine.force_login(alice)
+    theirs.force_login(charlie)
+    text = mine.get(page).content.decode()
+    assert "Against the traders&#x27; own prices" in text or "Against the traders' own prices" in text
+    assert "Its entry price" in text
+    assert "+50.3" in text
+    told = mine.get(address).json()["fills"][0]["fidelity"]
+    assert [part["delay_bps"] for part in told] == ["50.2513"]
+    assert told[0]["own_price"] == "3980"
+    assert told[0]["price_kind"] == "entry"
+    card = portfolio_view(portfolio=stage.portfolio)["traders"][str(row.follow_id)]
+    assert card["fidelity"]["fills"] == FillFidelity.objects.filter(follow=row.follow).count()
+    assert card["fidelity"]["delay_bps"] == "50.2513"
+    assert theirs.get(page).status_code == 404
+    assert theirs.get(address).status_code == 404
