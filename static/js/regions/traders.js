@@ -20,8 +20,8 @@ const said = ({ signals }) => (signals ?? []).map(({ code, side }) => `${code} $
 const bps = (value) => `${signed(value, 1)} bps`;
 function fidelity(found) {
   const parts = `delay ${signed(found.delay_bps, 1)}, execution ${signed(found.execution_bps, 1)}, fee ${signed(found.fee_bps, 1)}`;
-  const missed = known(found.unsized_pct) ? ` ${percent(found.unsized_pct, 1)} of its changes not copied.` : "";
-  return `Fidelity over ${plural(found.fills, "fill")}: ${bps(found.p50_bps)} at the median (${parts}), ${bps(found.p95_bps)} at 95 %.${missed}`;
+  const missed = known(found.unsized_pct) ? `; ${percent(found.unsized_pct, 1)} not copied` : "";
+  return `Fidelity ${bps(found.p50_bps)}, ${signed(found.p95_bps, 1)} at 95 %: ${parts}${missed} (${plural(found.fills, "fill")})`;
 }
 
 function fillCard({ root, slots }, trader) {
