@@ -24,7 +24,7 @@ from execution.venues.base import (
     VenueOrder,
     VenueStatus,
 )
-from execution.venues.binance_line import NoSuchOrder, binance_read, binance_write
+from execution.venues.binance_line import NoSuchOrder, binance_read, binance_write, order_id
 from execution.venues.live_line import Line
 from execution.venues.live_read import at_ms, ms_of, number, text
 from execution.venues.live_types import fee_read, fill_name
@@ -85,7 +85,7 @@ class BinanceOrders:
             newOrderRespType="ACK",
             **self.order_params(request),
         )
-        return str(answer.get("orderId", ""))
+        return order_id(answer, "orderId")
 
     def order_find(self, line: Line, market: VenueInstrument, order: OrderRef) -> VenueOrder | None:
         """Return an order with its fills; None: there is none, or it is a stop that no price has touched."""

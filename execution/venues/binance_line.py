@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from core.errors import BadAnswer, RateLimited, RetryLater, UnknownOutcome
+from core.errors import BadAnswer, RetryLater, UnknownOutcome
 from execution.venues.live_line import OFFSETS, Heard, Line, NotSent, Silent
 from execution.venues.live_read import at_ms, ms_of
 from execution.venues.live_types import READ_WINDOW_MS, DuplicateId, VenueRefusal
@@ -46,7 +46,7 @@ def binance_read(line: Line, method: str, **params: Any) -> Any:
         heard = line.ask(method, _stamped(line, params, window_ms=READ_WINDOW_MS))
     except (NotSent, Silent) as error:
         raise RetryLater(str(error)) from error
-    _pause_raise(heard)
+    _pause_raise(line, heard)
     code, said = _told(heard)
     if code in {UNKNOWN_ORDER, CANCEL_REFUSED}:
         raise NoSuchOrder(said)
@@ -77,15 +77,25 @@ def binance_write(line: Line, method: str, *, valid_until: datetime | None = Non
         raise RetryLater(str(error)) from error
     except Silent as error:
         raise UnknownOutcome(str(error)) from error
-    _pause_raise(heard)
+    _pause_raise(line, heard)
     code, said = _told(heard)
     if heard.status >= 500 or code in OUTCOME_UNKNOWN:
         raise UnknownOutcome(said or f"Binance answered {heard.status}")
     if code is not None:
         _refusal_raise(line, code, said)
-    if heard.status != 200 or not isinstance(heard.body, dict):
+    if heard.status != 200 or not isinstance(heard.body, dict) or not heard.body:
         raise UnknownOutcome(f"Binance answered {heard.status} with nothing usable")
     return heard.body
+
+
+def order_id(answer: Mapping[str, Any], name: str) -> str:
+    """Return the id that Binance gave something it took.
+
+    :raises UnknownOutcome: it gave none, so whether it took it is not known
+    """
+    if answer.get(name) is None:
+        raise UnknownOutcome(f"Binance answered without {name}")
+    return str(answer[name])
 
 
 def binance_offset(line: Line) -> timedelta:
@@ -99,7 +109,7 @@ def binance_offset(line: Line) -> timedelta:
         heard = line.ask(method, {})
     except (NotSent, Silent) as error:
         raise RetryLater(str(error)) from error
-    _pause_raise(heard)
+    _pause_raise(line, heard)
     if heard.status != 200 or not isinstance(heard.body, dict) or "serverTime" not in heard.body:
         raise BadAnswer(f"Binance answered {heard.status} when asked for its time")
     middle = asked_at + (line.clock.now() - asked_at) / 2
@@ -118,12 +128,12 @@ def _window_ms(line: Line, valid_until: datetime | None) -> int:
     return max(1, min(LONGEST_WINDOW_MS, left_ms))
 
 
-def _pause_raise(heard: Heard) -> None:
+def _pause_raise(line: Line, heard: Heard) -> None:
     if heard.status not in {429, 418}:
         return
     named = {name.lower(): value for name, value in heard.headers.items()}.get("retry-after", "")
     pause_s = float(named) if named.isdigit() else PAUSE_S
-    raise RateLimited(f"Binance asks for a pause of {pause_s:.0f} s", retry_after_s=pause_s)
+    raise line.pause(for_s=pause_s)
 
 
 def _told(heard: Heard) -> tuple[int | None, str]:

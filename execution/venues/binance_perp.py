@@ -19,7 +19,7 @@ from execution.venues.base import (
     VenueOrder,
 )
 from execution.venues.binance import ALGO, BinanceOrders, Calls, market_codes
-from execution.venues.binance_line import NoSuchOrder, binance_offset, binance_read, binance_write
+from execution.venues.binance_line import NoSuchOrder, binance_offset, binance_read, binance_write, order_id
 from execution.venues.live_line import Line
 from execution.venues.live_read import number, text
 from execution.venues.live_types import skew_words
@@ -97,7 +97,7 @@ class BinancePerp(BinanceOrders):
             reduceOnly="true",
             clientAlgoId=venue_form(client_order_id=request.client_order_id, venue="binance"),
         )
-        return f"{ALGO}{answer.get('algoId', '')}"
+        return f"{ALGO}{order_id(answer, 'algoId')}"
 
     def stop_find(self, line: Line, market: VenueInstrument, stop: OrderRef) -> StopStatus | None:
         """Return how a stop stands; None: there is none."""

@@ -12,7 +12,7 @@ from execution.client_ids import client_form, venue_form
 from execution.domain.orders import market_limit
 from execution.venues.base import CancelAnswer, OrderRef, OrderRequest, StopRequest, StopStatus, VenueStatus
 from execution.venues.binance import STATUSES, BinanceOrders, Calls, market_codes
-from execution.venues.binance_line import NoSuchOrder, binance_offset, binance_read, binance_write
+from execution.venues.binance_line import NoSuchOrder, binance_offset, binance_read, binance_write, order_id
 from execution.venues.live_line import Line
 from execution.venues.live_read import number, text
 from execution.venues.live_types import skew_words
@@ -64,7 +64,7 @@ class BinanceSpot(BinanceOrders):
             newClientOrderId=venue_form(client_order_id=request.client_order_id, venue="binance"),
             newOrderRespType="ACK",
         )
-        return str(answer.get("orderId", ""))
+        return order_id(answer, "orderId")
 
     def stop_find(self, line: Line, market: VenueInstrument, stop: OrderRef) -> StopStatus | None:
         """Return how a stop stands; None: there is none."""

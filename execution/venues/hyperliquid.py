@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from core.decimals import ZERO, plain
-from core.errors import BadAnswer, RateLimited, RetryLater, UnknownOutcome
+from core.errors import BadAnswer, RetryLater, UnknownOutcome
 from core.types import OrderSide
 from execution.accounts import AccountCheck, AccountLook, CoinBalance, HeldPosition
 from execution.domain.orders import market_limit
@@ -29,7 +29,7 @@ from execution.venues.base import (
     VenueOrder,
     VenueStatus,
 )
-from execution.venues.live_line import Line, NotSent, Silent
+from execution.venues.live_line import OFFSETS, Line, NotSent, Silent
 from execution.venues.live_read import at_ms, ms_of, number, text
 from execution.venues.live_types import DuplicateId, VenueRefusal, fee_read, fill_name, skew_words
 from markets.models import VenueInstrument
@@ -39,7 +39,7 @@ ACTION_LIFETIME: Final = timedelta(seconds=5)
 FILLS_WITHIN: Final = timedelta(seconds=30)  # the fills of an order that was cancelled are told by then
 SIDES: Final = {"B": OrderSide.BUY.value, "A": OrderSide.SELL.value}
 # What an action is answered with where it was not carried out and may be tried again.
-_TRY_LATER: Final = ("nonce", "too many cumulative requests", "rate limit", "try again")
+_TRY_LATER: Final = ("nonce", "expire", "too many cumulative requests", "rate limit", "try again")
 
 
 class _Nonces:
@@ -222,11 +222,11 @@ class HyperliquidPerp:
     def check(self, line: Line) -> AccountCheck:
         """Tell whether the key may act for the account, and whether the clocks agree."""
         state = self._state(line)
-        clock = skew_words(at_ms(state.get("time")) - line.clock.now())
+        clock = skew_words(hyperliquid_offset(line))
         problems, notes = list(clock.problems), list(clock.notes)
         signer, account = _signer(line), line.client.walletAddress.lower()
         if signer != account:
-            role = self._info(line, {"type": "userRole", "user": signer})
+            role = _info(line, {"type": "userRole", "user": signer})
             acts_for = role.get("data", {}).get("user", "") if isinstance(role, dict) else ""
             if not isinstance(role, dict) or role.get("role") != "agent" or acts_for.lower() != account:
                 problems.append(f"the key is no API wallet of {account}; approve it on Hyperliquid first")
@@ -251,8 +251,9 @@ class HyperliquidPerp:
 
     def _act(self, line: Line, action: dict[str, Any], *, valid_until: datetime) -> Any:
         """Sign an action and send it; return the part of the answer that is about it."""
-        nonce = NONCES.next(signer=_signer(line), now=line.clock.now())
-        expires_ms = ms_of(valid_until)
+        offset = OFFSETS.offset(line, measure=hyperliquid_offset)
+        nonce = NONCES.next(signer=_signer(line), now=line.clock.now() + offset)
+        expires_ms = ms_of(valid_until + offset)
         signature = line.client.sign_l1_action(action, nonce, None, expires_ms)
         body = {"action": action, "nonce": nonce, "signature": signature, "expiresAfter": expires_ms}
         try:
@@ -262,32 +263,22 @@ class HyperliquidPerp:
         except Silent as error:
             raise UnknownOutcome(str(error)) from error
         if heard.status == 429:
-            raise RateLimited("Hyperliquid asks for a pause")
+            raise line.pause(for_s=0)
         if heard.status == 422:
             raise VenueRefusal("Hyperliquid cannot read the request (422)")
         answer = heard.body
         if heard.status != 200 or not isinstance(answer, dict):
             raise UnknownOutcome(f"Hyperliquid answered {heard.status} with nothing usable")
         if answer.get("status") == "err":
+            OFFSETS.forget(line)  # it may be about the time we sent
             _refusal_raise(str(answer.get("response", "")))
         if answer.get("status") != "ok":
             raise UnknownOutcome("Hyperliquid answered with neither ok nor an error")
         return answer.get("response")
 
-    def _info(self, line: Line, question: dict[str, Any]) -> Any:
-        try:
-            heard = line.ask("publicPostInfo", question)
-        except (NotSent, Silent) as error:
-            raise RetryLater(str(error)) from error
-        if heard.status == 429:
-            raise RateLimited("Hyperliquid asks for a pause")
-        if heard.status != 200 or heard.body is None:
-            raise BadAnswer(f"Hyperliquid answered {heard.status} with nothing usable")
-        return heard.body
-
     def _status(self, line: Line, cloid: str) -> tuple[dict[str, Any], str, datetime] | None:
         """Return an order's row, its status word and since when; None: Hyperliquid does not have it."""
-        body = self._info(line, {"type": "orderStatus", "user": line.client.walletAddress, "oid": cloid})
+        body = _info(line, {"type": "orderStatus", "user": line.client.walletAddress, "oid": cloid})
         if isinstance(body, dict) and body.get("status") == "unknownOid":
             return None
         try:
@@ -300,7 +291,7 @@ class HyperliquidPerp:
         return row, word, stands_since
 
     def _open(self, line: Line) -> list[dict[str, Any]]:
-        rows = self._info(line, {"type": "frontendOpenOrders", "user": line.client.walletAddress})
+        rows = _info(line, {"type": "frontendOpenOrders", "user": line.client.walletAddress})
         if not isinstance(rows, list):
             raise BadAnswer("Hyperliquid answered with no list of orders")
         return sorted(rows, key=lambda row: number(row, "oid"))
@@ -316,7 +307,7 @@ class HyperliquidPerp:
                 "startTime": begin_ms,
                 "aggregateByTime": False,
             }
-            page = self._info(line, question)
+            page = _info(line, question)
             if not isinstance(page, list):
                 raise BadAnswer("Hyperliquid answered with no list of fills")
             found |= {(text(row, "tid"), text(row, "oid")): row for row in page}
@@ -350,10 +341,33 @@ class HyperliquidPerp:
         )
 
     def _state(self, line: Line) -> dict[str, Any]:
-        state = self._info(line, {"type": "clearinghouseState", "user": line.client.walletAddress})
+        state = _info(line, {"type": "clearinghouseState", "user": line.client.walletAddress})
         if not isinstance(state, dict) or not {"marginSummary", "assetPositions"} <= set(state):
             raise BadAnswer("Hyperliquid answered with no account")
         return state
+
+
+def hyperliquid_offset(line: Line) -> timedelta:
+    """Return Hyperliquid's time less ours, from the middle of a round trip.
+
+    :raises RetryLater: no usable answer
+    """
+    asked_at = line.clock.now()
+    body = _info(line, {"type": "exchangeStatus"})
+    middle = asked_at + (line.clock.now() - asked_at) / 2
+    return at_ms(body.get("time") if isinstance(body, dict) else None) - middle
+
+
+def _info(line: Line, question: dict[str, Any]) -> Any:
+    try:
+        heard = line.ask("publicPostInfo", question)
+    except (NotSent, Silent) as error:
+        raise RetryLater(str(error)) from error
+    if heard.status == 429:
+        raise line.pause(for_s=0)
+    if heard.status != 200 or heard.body is None:
+        raise BadAnswer(f"Hyperliquid answered {heard.status} with nothing usable")
+    return heard.body
 
 
 def _signer(line: Line) -> str:

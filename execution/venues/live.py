@@ -37,6 +37,7 @@ from execution.venues.base import (
 )
 from execution.venues.live_line import POOL, Line
 from execution.venues.live_types import Driver, DuplicateId, VenueRefusal
+from markets.domain.allowance import BudgetPriority
 from markets.models import VenueInstrument
 from markets.venue_rules import venue_instrument_get
 
@@ -50,6 +51,11 @@ class _Sending:
 
     request: OrderRequest | StopRequest
     is_stop: bool
+
+    @property
+    def reduces(self) -> bool:
+        """Whether it can only take off what is held."""
+        return isinstance(self.request, StopRequest) or self.request.reduce_only
 
     @property
     def ref(self) -> OrderRef:
@@ -118,7 +124,7 @@ class LiveVenue:
         :raises RetryLater: nothing happened
         :raises UnknownOutcome: it may have been cancelled
         """
-        with self._at(order.account) as (line, driver, keys):
+        with self._at(order.account, priority=BudgetPriority.EXIT) as (line, driver, keys):
             market = self._market(keys, order)
             answer = _refusal_waits(lambda: driver.order_end(line, market, order))
             found = driver.order_find(line, market, order) if answer is None else None
@@ -204,7 +210,7 @@ class LiveVenue:
         :raises RetryLater: nothing happened
         :raises UnknownOutcome: it may have been cancelled
         """
-        with self._at(stop.account) as (line, driver, keys):
+        with self._at(stop.account, priority=BudgetPriority.EXIT) as (line, driver, keys):
             market = self._market(keys, stop)
             answer = _refusal_waits(lambda: driver.stop_end(line, market, stop))
             status = driver.stop_find(line, market, stop) if answer is None else None
@@ -254,7 +260,8 @@ class LiveVenue:
         self, sending: _Sending, *, by: Callable[[Line, Driver, VenueInstrument], str]
     ) -> Accepted | Refused:
         request = sending.request
-        with self._at(request.account) as (line, driver, keys):
+        priority = BudgetPriority.EXIT if sending.reduces else BudgetPriority.ORDER
+        with self._at(request.account, priority=priority) as (line, driver, keys):
             try:
                 market = _market(keys, sending.ref)
             except NotFound as error:
@@ -382,13 +389,16 @@ class LiveVenue:
             raise RetryLater(error.message) from error
 
     @contextmanager
-    def _at(self, account: str) -> Iterator[tuple[Line, Driver, LiveKeys]]:
+    def _at(
+        self, account: str, *, priority: BudgetPriority = BudgetPriority.ORDER
+    ) -> Iterator[tuple[Line, Driver, LiveKeys]]:
         """Stand at an account: a line of its own, and the driver of its market."""
         keys = self._keys_of(account)
         if keys.venue != self._name:
             raise BadAnswer(f"the account {account} is at {keys.venue}, not at {self._name}")
         with POOL.client(keys) as client:
-            yield Line(keys=keys, client=client, clock=self._clock), self._drivers[keys.policy], keys
+            line = Line(keys=keys, client=client, clock=self._clock, priority=priority, asker=account)
+            yield line, self._drivers[keys.policy], keys
 
 
 def _market(keys: LiveKeys, order: OrderRef) -> VenueInstrument:
@@ -436,7 +446,7 @@ def _refusal_waits(ask: Callable[[], CancelAnswer | None]) -> CancelAnswer | Non
 def _problem(sending: _Sending, market: VenueInstrument) -> str:
     """Return why the venue would refuse an order or a stop, in words; empty when it should take it."""
     request, spec = sending.request, market.spec()
-    reduces = isinstance(request, StopRequest) or request.reduce_only
+    reduces = sending.reduces
     price = request.trigger_price if isinstance(request, StopRequest) else request.limit_price
     if not market.active and not reduces:
         return f"{market.venue} takes no orders for {spec.code} now"

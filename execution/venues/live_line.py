@@ -11,6 +11,7 @@ float and nothing depends on how ccxt names an error. Three things can come of a
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections import OrderedDict
@@ -22,9 +23,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from core.clock import SYSTEM_CLOCK, Clock
-from core.errors import EnsembleError
+from core.errors import EnsembleError, RateLimited, RetryLater
 from execution.accounts import LiveKeys
+from execution.venues.live_budget import pause_note, request_pay, used_note
+from markets.domain.allowance import BudgetPriority
 from markets.exchanges import error_text, exchange_make
+
+log = logging.getLogger(__name__)
 
 IDLE_CLIENTS: Final = 32  # kept open per process, over all accounts
 OFFSET_LIFETIME: Final = timedelta(minutes=5)
@@ -132,18 +137,34 @@ def _close(clients: list[Any]) -> None:
 class Line:
     """One account's line, for the length of one call of a venue."""
 
-    def __init__(self, *, keys: LiveKeys, client: Any, clock: Clock = SYSTEM_CLOCK) -> None:
-        """Stand on a client that nobody else uses meanwhile."""
+    def __init__(
+        self,
+        *,
+        keys: LiveKeys,
+        client: Any,
+        clock: Clock = SYSTEM_CLOCK,
+        priority: BudgetPriority = BudgetPriority.ORDER,
+        asker: str = "",
+    ) -> None:
+        """Stand on a client that nobody else uses meanwhile.
+
+        :param priority: of its requests in the venue's budget
+        :param asker: on whose behalf they are made
+        """
         self.keys = keys
         self.client = client
         self.clock = clock
+        self._priority = priority
+        self._asker = asker
 
-    def ask(self, method: str, params: Mapping[str, Any], *, timeout_s: float | None = None) -> Heard:
+    def ask(self, method: str, params: Mapping[str, Any]) -> Heard:
         """Send one request by ccxt's name for it and return what was heard, an error of the venue too.
 
         :raises NotSent: nothing happened
         :raises Silent: it may have happened
+        :raises RetryLater: there is no room for it in the venue's budget; nothing happened
         """
+        request_pay(self.keys, method, params, priority=self._priority, asker=self._asker)
         heard: list[Heard] = []
 
         def hear(status: int, reason: str, url: str, verb: str, headers: Any, text: str, *_: Any) -> str:
@@ -151,19 +172,34 @@ class Line:
             return text.strip()
 
         self.client.on_rest_response = hear
-        usual_timeout = self.client.timeout
-        if timeout_s is not None:
-            self.client.timeout = int(timeout_s * 1000)
         try:
             getattr(self.client, method)(dict(params))
         except Exception as error:
             if not heard:
                 raise _line_error(error, venue=self.keys.venue) from error
-        finally:
-            self.client.timeout = usual_timeout
         if not heard:
             raise Silent(f"{self.keys.venue}: no answer")
+        self._count_note(heard[-1])
         return heard[-1]
+
+    def pause(self, *, for_s: float) -> RateLimited:
+        """Let nobody ask this venue for so many seconds; return the error that says so.
+
+        :param for_s: 0 where the venue named no time
+        """
+        try:
+            pause_note(self.keys, for_s=for_s)
+        except RetryLater as error:
+            log.warning("%s asks for a pause, and others cannot be told: %s", self.keys.venue, error)
+        said = f" of {for_s:.0f} s" if for_s else ""
+        return RateLimited(f"{self.keys.venue} asks for a pause{said}", retry_after_s=for_s or None)
+
+    def _count_note(self, heard: Heard) -> None:
+        """Pass on what the venue has counted. What it answered is worth more than the count."""
+        try:
+            used_note(self.keys, heard.headers)
+        except RetryLater as error:
+            log.warning("what %s has counted cannot be kept: %s", self.keys.venue, error)
 
 
 def _decoded(text: str) -> Any:

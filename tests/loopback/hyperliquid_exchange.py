@@ -287,6 +287,8 @@ class HyperliquidExchange(LoopbackExchange):
         kind = question["type"]
         if kind == "metaAndAssetCtxs":
             return Answer(meta_and_contexts(HYPERLIQUID))
+        if kind == "exchangeStatus":
+            return Answer({"specialStatuses": None, "time": self._now_ms()})
         if kind == "userRole":
             account = self.books["agents"].get(question["user"].lower())
             return Answer({"role": "agent", "data": {"user": account}} if account else {"role": "missing"})

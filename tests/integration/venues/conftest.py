@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from execution.venues.live_budget import BUDGETS
 from execution.venues.live_line import OFFSETS, POOL
 from tests.integration.venues.stands import (
     BinancePerpStand,
@@ -55,6 +56,7 @@ def _clients_closed() -> Iterator[None]:
     yield
     POOL.close()
     OFFSETS.clear()
+    BUDGETS.close()
 
 
 @pytest.fixture(params=["paper", *LOOPBACKS])

@@ -196,6 +196,7 @@ class LoopbackStand(Stand):
         self.exchange = exchange
         exchange.reset()
         settings.EXCHANGE_GATEWAY = exchange.url
+        settings.HYPERLIQUID_WEIGHT_PER_MINUTE = 100_000  # so that no test has to wait
         Instrument.objects.create(
             code="BTC", underlying="BTC", quantity_step=D("0.00001"), price_places=1, max_leverage=40
         )
@@ -247,7 +248,7 @@ class BinancePerpStand(LoopbackStand):
         self.exchange.price("perp", "BTCUSDT", price, depth=depth)
 
     def busy(self) -> None:
-        self.exchange.fault("refuse", where=self.sends, status=429, body='{"code":-1003,"msg":"Too many"}')
+        self.exchange.fault("refuse", where=self.sends, status=429, headers={"Retry-After": "0"})
 
     def taken(self, client_order_id: str) -> int:
         algos = [a for a in self.exchange.books["algos"] if a["clientAlgoId"] == client_order_id]
