@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
+import redis.asyncio
 from django.conf import settings
 
 from core.clock import SYSTEM_CLOCK
@@ -41,20 +42,37 @@ class BudgetExhausted(RateLimited):
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """On whose behalf requests are made: of two askers of one priority neither can starve the other."""
+    """On whose behalf requests are made: of two askers of one priority neither can starve the other.
+
+    :param max_wait_s: how long a request waits for room where the call itself does not say
+    """
 
     priority: BudgetPriority = BudgetPriority.SYNC
     asker: str = ""
+    max_wait_s: float = 8.0
 
 
 _NOBODY: Final = Asking()
 _asking: ContextVar[Asking] = ContextVar("budget_asking", default=_NOBODY)
 
 
+def asking_now() -> Asking:
+    """Return on whose behalf requests are made here."""
+    return _asking.get()
+
+
 @contextmanager
-def asking(*, priority: BudgetPriority, asker: str = "") -> Iterator[None]:
-    """Ask everything in this block, and in tasks begun in it, with this priority on this one's behalf."""
-    token = _asking.set(Asking(priority, asker))
+def asking(
+    *, priority: BudgetPriority | None = None, asker: str | None = None, max_wait_s: float | None = None
+) -> Iterator[None]:
+    """Ask everything in this block, and in tasks begun in it, so; what is not said stays as it is around."""
+    around = _asking.get()
+    inside = Asking(
+        priority=around.priority if priority is None else priority,
+        asker=around.asker if asker is None else asker,
+        max_wait_s=around.max_wait_s if max_wait_s is None else max_wait_s,
+    )
+    token = _asking.set(inside)
     try:
         yield
     finally:
@@ -107,6 +125,7 @@ class VenueBudget(_Bucket):
     :param weight_per_minute: the venue's allowance, where that is all there is to say
     :param allowance: the allowance in full
     :param account: whose budget it is, where the venue counts per account
+    :param connection: one that several budgets share
     """
 
     def __init__(
@@ -116,11 +135,12 @@ class VenueBudget(_Bucket):
         weight_per_minute: float = 0,
         allowance: Allowance | None = None,
         account: str = "",
-        redis_url: str,
+        redis_url: str = "",
+        connection: redis.asyncio.Redis | None = None,
     ) -> None:
         allowed = allowance or Allowance.window(weight=weight_per_minute, parts=BURST_SHARE)
         super().__init__(venue=venue, allowance=allowed, account=account)
-        self._redis = redis_open(url=redis_url)
+        self._redis = connection or redis_open(url=redis_url or settings.REDIS_URL)
         self._script = self._redis.register_script(SCRIPT)
 
     async def take(
@@ -201,11 +221,12 @@ class BudgetNow(_Bucket):
         weight_per_minute: float = 0,
         allowance: Allowance | None = None,
         account: str = "",
-        redis_url: str,
+        redis_url: str = "",
+        connection: redis.Redis | None = None,
     ) -> None:
         allowed = allowance or Allowance.window(weight=weight_per_minute, parts=BURST_SHARE)
         super().__init__(venue=venue, allowance=allowed, account=account)
-        self._redis = redis_open_now(url=redis_url)
+        self._redis = connection or redis_open_now(url=redis_url or settings.REDIS_URL)
         self._script = self._redis.register_script(SCRIPT)
 
     def take(

@@ -3,20 +3,24 @@
 ccxt adds things of its own to what it sends: on Hyperliquid it signs an approval of a builder's fee and sets
 a referrer before the first signed request, and attaches a builder to every order, with a fee of 0 where the
 fee is switched off; elsewhere it sends broker ids and a ``Referer`` header. All of that is switched off here.
-Its own throttle is off as well: the shared budget (``markets.budget``) stands in front of every request.
+Its own throttle is off as well: the shared budget stands in front of every request once a meter is attached
+(``markets.exchange_meter``).
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, Final
 
 from django.conf import settings
 
 from accounts.sealing import AccountKeys
 from core.errors import BadAnswer, InputError, RateLimited, RetryLater
+from markets.exchange_meter import answer_heard
+from markets.venue_limits import VenueRequest
 
 REQUEST_TIMEOUT_S: Final = 8.0
 _ADDRESS: Final = re.compile(r"https?://\S+")
@@ -117,11 +121,64 @@ def _quiet(venue: str, asynchronous: bool) -> type[Any]:
             request["headers"].pop("Referer", None)
         return request
 
-    changed: dict[str, Any] = {"sign": sign, "logger": _SILENT, "verbose": False}
+    def on_rest_response(self: Any, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
+        answer_heard(code, rest[0])
+        return base.on_rest_response(self, code, reason, url, method, *rest)
+
+    changed: dict[str, Any] = {
+        "sign": sign,
+        "on_rest_response": on_rest_response,
+        "fetch2": _metered_async(base) if asynchronous else _metered(base),
+        "meter": None,
+        "logger": _SILENT,
+        "verbose": False,
+    }
     if venue == "hyperliquid":
         names = ("initialize_client", "handle_builder_fee_approval", "set_ref")
         changed |= dict.fromkeys(names, _nothing_async if asynchronous else _nothing)
     return type(f"Quiet{venue.title()}", (base,), changed)
+
+
+def _metered(base: type[Any]) -> Callable[..., Any]:
+    """Return ccxt's way of sending any request with the client's meter, if it has one, in front."""
+
+    def fetch2(
+        self: Any, path: str, api: Any, method: str = "GET", params: Any = None, config: Any = None
+    ) -> Any:
+        sent = partial(base.fetch2, self, path, api, method, params or {}, config or {})
+        if self.meter is None:
+            return sent()
+        meter, metered = self.meter
+        return meter.send(metered, _request(self, path, api, method, params or {}, config or {}), sent)
+
+    return fetch2
+
+
+def _metered_async(base: type[Any]) -> Callable[..., Any]:
+    async def fetch2(
+        self: Any, path: str, api: Any, method: str = "GET", params: Any = None, config: Any = None
+    ) -> Any:
+        sent = partial(base.fetch2, self, path, api, method, params or {}, config or {})
+        if self.meter is None:
+            return await sent()
+        meter, metered = self.meter
+        return await meter.send(metered, _request(self, path, api, method, params or {}, config or {}), sent)
+
+    return fetch2
+
+
+def _request(
+    client: Any, path: str, api: Any, method: str, params: Mapping[str, Any], config: Mapping[str, Any]
+) -> VenueRequest:
+    return VenueRequest(
+        venue=client.id,
+        section=api if isinstance(api, str) else " ".join(api),
+        path=path,
+        method=method,
+        cost=float(client.calculate_rate_limiter_cost(api, method, path, params, config)),
+        every_ms=float(client.rateLimit),
+        params=params,
+    )
 
 
 def _nothing(_: Any) -> bool:
