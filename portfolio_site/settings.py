@@ -83,6 +83,8 @@ PAPER_SPOT_FEE_BPS = read.number("PAPER_SPOT_FEE_BPS", "7", low="0", high="1000"
 PAPER_SLIPPAGE_BPS = read.number("PAPER_SLIPPAGE_BPS", "2", low="0", high="1000")
 PAPER_LATENCY_MS = read.whole("PAPER_LATENCY_MS", 250, low=0, high=60000)
 HYPERLIQUID_URL = read.text("HYPERLIQUID_URL", "https://api.hyperliquid.xyz").rstrip("/")
+EXCHANGE_DUST_USD = read.number("EXCHANGE_DUST_USD", "1", low="0", high="1000000")
+EXCHANGE_DUST_PCT = read.number("EXCHANGE_DUST_PCT", "0.01", low="0", high="10")
 EGRESS_NAME = read.text("EGRESS_NAME", "") or socket.gethostname()
 EVM_CHAINS_FILE = BASE_DIR / read.text("EVM_CHAINS_FILE", "data/evm_chains.yaml")
 # Nodes by name of their chain; an address may hold a secret, so it is never shown or logged.

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from accounts.models import User
-from core.errors import InputError
+from accounts.models import Credential, User
+from core.errors import InputError, NotFound
 from core.types import TraderKind
 from markets.models import LIVE
 from traders.evm.addresses import wallet_key_parse
+from traders.domain.accounts import READ_HERE, VENUES, AccountKey
 from traders.recordings import recorded_trader_get
 from traders.strategies.pairs import pair_set_get
 
@@ -47,6 +48,7 @@ class TraderIdentity:
     """A trader by what it is, whether or not anybody follows it yet.
 
     :param owner: whose private trader it is; None for one that everybody shares
+    :param credential: the owner's key it is read with, where it needs one
     """
 
     kind: TraderKind
@@ -57,6 +59,7 @@ class TraderIdentity:
     note: str
     world: str
     owner: User | None = None
+    credential: Credential | None = None
 
 
 Identifier = Callable[[str, User | None], TraderIdentity]
@@ -142,9 +145,31 @@ def strategy_identity(key: str, _: User | None) -> TraderIdentity:
     )
 
 
+def account_identity(key: str, owner: User | None) -> TraderIdentity:
+    """Return the exchange account behind one of the person's own keys by ``venue:key's number``."""
+    where = AccountKey.parse(key)
+    own = Credential.objects.filter(owner=owner, venue=where.venue, purpose=Credential.Purpose.FOLLOW)
+    credential = own.filter(pk=where.credential_id, revoked_at=None).first() if owner else None
+    if credential is None:
+        raise NotFound(f"There is no exchange account {key[:60]!r}.", field="key")
+    parts = "" if where.contracts else ", spot only"
+    return TraderIdentity(
+        kind=TraderKind.EXCHANGE,
+        key=key,
+        name=credential.name,
+        monogram=where.venue[:2].upper(),
+        detail=f"{VENUES[where.venue]} account {credential.mask}{parts}",
+        note=READ_HERE[where.venue],
+        world=LIVE,
+        owner=owner,
+        credential=credential,
+    )
+
+
 IDENTIFIERS: Final[Mapping[TraderKind, Identifier]] = {
     TraderKind.HYPERLIQUID: wallet_identity,
     TraderKind.REPLAY: recorded_identity,
     TraderKind.STRATEGY: strategy_identity,
     TraderKind.EVM: chain_wallet_identity,
+    TraderKind.EXCHANGE: account_identity,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from accounts.models import Credential
 from core.clock import utc_now
 from core.decimals import MONEY_DIGITS, PRICE_DIGITS, QUANTITY_DIGITS
 from core.types import TraderKind
@@ -25,7 +26,7 @@ class Trader(models.Model):
     """Someone whose positions can be followed; shared by everyone who follows them (FOL-2).
 
     ``key`` is the address of a wallet (``chain:0xaddress`` on a chain), the name of a recorded trader inside
-    its set, or ``strategy:set``.
+    its set, ``strategy:set``, or ``venue:credential`` of an exchange account.
     ``owner`` is set for traders behind private credentials: only the owner sees those.
     """
 
@@ -45,6 +46,14 @@ class Trader(models.Model):
     )
     world = models.CharField(max_length=48)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True)
+    credential = models.ForeignKey(
+        Credential,
+        on_delete=models.RESTRICT,
+        null=True,
+        blank=True,
+        related_name="traders",
+        help_text="The owner's key that it is read with.",
+    )
     created_at = models.DateTimeField(default=utc_now, editable=False)
 
     sync_interval_s = models.PositiveIntegerField(default=60)
@@ -90,6 +99,11 @@ class Trader(models.Model):
             models.CheckConstraint(
                 condition=models.Q(sync_interval_s__gte=10, sync_interval_s__lte=600),
                 name="trader_interval_10s_to_10min",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(kind=TraderKind.EXCHANGE)
+                | models.Q(owner__isnull=False, credential__isnull=False),
+                name="trader_exchange_has_owner_and_key",
             ),
         ]
 

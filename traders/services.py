@@ -89,6 +89,7 @@ def trader_find_or_create(
             "monogram": identity.monogram,
             "detail": identity.detail,
             "note": identity.note,
+            "credential": identity.credential,
             "next_sync_at": now,
             "sync_interval_s": settings.SYNC_INTERVAL_SECONDS if live else REPLAY_INTERVAL_S,
         },

@@ -13,9 +13,11 @@ ROOT = Path(__file__).parent.parent.parent
 class HyperliquidProcess:
     """The loopback endpoint; end it with :meth:`stop`. It also ends with the process that started it."""
 
+    module = "tests.loopback.hyperliquid"
+
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.loopback.hyperliquid"],
+            [sys.executable, "-m", self.module],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -25,7 +27,7 @@ class HyperliquidProcess:
         port = self._process.stdout.readline().strip()
         if not port.isdigit():
             self.stop()
-            raise RuntimeError("the loopback Hyperliquid did not start")
+            raise RuntimeError(f"{self.module} did not start")
         self.url = f"http://127.0.0.1:{port}"
 
     def script(self, **script: Any) -> None:
@@ -59,6 +61,12 @@ class HyperliquidProcess:
             return told
         finally:
             connection.close()
+
+
+class ExchangesProcess(HyperliquidProcess):
+    """The loopback exchanges that accounts are read from."""
+
+    module = "tests.loopback.exchanges"
 
 
 def perp_state(*positions: tuple[str, str, str, str], account_value: str = "1000.0") -> str:

@@ -84,6 +84,7 @@ SOURCES: Final = {
     TraderKind.REPLAY: "traders.sources.replay.ReplaySource",
     TraderKind.STRATEGY: "traders.sources.strategy.StrategySource",
     TraderKind.EVM: "traders.sources.evm.EvmSource",
+    TraderKind.EXCHANGE: "traders.sources.exchange.ExchangeSource",
 }
 
 
