@@ -53,6 +53,14 @@ ACCOUNT_LIMITS: Final = {
     "hyperliquid:orders": Allowance.window(weight=600),
 }
 
+
+def address_limit(bucket: str) -> Allowance | None:
+    """Return what an address may ask of a bucket, None where nothing is documented here."""
+    if bucket == HYPERLIQUID:
+        return Allowance.window(weight=settings.HYPERLIQUID_WEIGHT_PER_MINUTE)
+    return ADDRESS_LIMITS.get(bucket)
+
+
 # What a request weighs, by section of ccxt's API and path; of those asked often. Sources as above.
 WEIGHTS: Final = {
     ("binance", "private", "account"): 20,

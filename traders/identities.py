@@ -15,8 +15,8 @@ from accounts.models import Credential, User
 from core.errors import InputError, NotFound
 from core.types import TraderKind
 from markets.models import LIVE
-from traders.evm.addresses import wallet_key_parse
 from traders.domain.accounts import READ_HERE, VENUES, AccountKey
+from traders.evm.addresses import wallet_key_parse
 from traders.recordings import recorded_trader_get
 from traders.strategies.pairs import pair_set_get
 

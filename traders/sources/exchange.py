@@ -25,6 +25,7 @@ from accounts.sealing import AccountKeys, SealBroken, keys_open
 from core.clock import WorldTime
 from core.errors import EnsembleError, InputError, RateLimited
 from core.ids import fingerprint
+from core.instruments import underlying_of
 from core.types import TraderKind
 from markets.budget import BudgetExhausted, asking
 from markets.exchange_meter import ExchangeMeter
@@ -141,7 +142,7 @@ class ExchangeSource:
         equity = account_equity(account)
         dust = Dust(usd=settings.EXCHANGE_DUST_USD, fraction=settings.EXCHANGE_DUST_PCT / 100)
         held = account_positions(account, equity=equity, dust=dust, known=opened.known)
-        copied = tuple(position for position in held if position.code in self._codes)
+        copied = tuple(one for one in held if self._codes & {one.code, underlying_of(one.code)[0]})
         return TraderRead(
             equity=equity,
             positions=copied,

@@ -55,7 +55,9 @@ def coinbase_secret() -> str:
     """A private key as Coinbase gives them out."""
     made = ec.generate_private_key(ec.SECP256R1())
     return made.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
     ).decode()
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from accounts.domain.keys import text_without
 from accounts.sealing import AccountKeys
 from core.errors import BadAnswer, RateLimited, RetryLater
 from markets.exchanges import AccessRefused, read_error
@@ -92,9 +93,7 @@ class Asker:
                 f"{name} does not let this key read the account. See there that the key still exists, may "
                 "read, and is bound to no other address; else enter a new one."
             )
-        text = str(told)
-        for secret in (self._keys.secret, self._keys.password, self._keys.api_key):
-            text = text.replace(secret, "…") if secret else text
+        text = text_without(text=str(told), secrets=(*self._keys.secrets(), self._keys.api_key))
         return type(told)(text, retry_after_s=told.retry_after_s)
 
 
