@@ -90,7 +90,7 @@ def pause_wanted(*, heard: Answered | None, error: Exception, venue: str, now_s:
     from ccxt.base import errors
 
     status = heard.status if heard else 0
-    limited = isinstance(error, errors.RateLimitExceeded | errors.DDoSProtection)
+    limited = isinstance(error, errors.RateLimitExceeded | errors.DDoSProtection) and status != 401
     if not limited and status not in {418, 429} and not (venue == "bybit" and status == 403):
         return None
     headers: Mapping[str, str] = heard.headers if heard else {}

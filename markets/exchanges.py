@@ -26,6 +26,8 @@ REQUEST_TIMEOUT_S: Final = 8.0
 _ADDRESS: Final = re.compile(r"https?://\S+")
 # Venues whose test environment is the "demo" one: ccxt no longer speaks to the testnet of Binance's futures.
 _DEMO: Final = frozenset({"binance"})
+# ccxt takes Binance's "invalid key, address or permission" for a ban once the key has worked.
+_BINANCE_KEY_REFUSED: Final = re.compile(r'"code":\s?-2015\b')
 _NO_BROKER: Final[dict[str, Any]] = {"broker": {}, "brokerId": None}
 # ccxt writes each request with its headers, passphrases among them, at level DEBUG. To nobody, whatever
 # LOG_LEVEL says: this logger stands outside the tree and has no handler.
@@ -75,6 +77,8 @@ def read_error(error: Exception, *, venue: str) -> RetryLater:
     from ccxt.base import errors
 
     said = f"{venue}: {error_text(error)}"
+    if _BINANCE_KEY_REFUSED.search(str(error)):
+        return AccessRefused(said)
     if isinstance(error, errors.RateLimitExceeded | errors.DDoSProtection):
         return RateLimited(f"{said}; it asks for a pause")
     if isinstance(error, errors.AuthenticationError):  # so are permission denied and account suspended
