@@ -53,6 +53,22 @@ def sealing() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.CREDENTIAL_KEYS])
 
 
+def text_seal(*, text: str) -> str:
+    """Return a text encrypted, as text for the database."""
+    return sealing().encrypt(text.encode()).decode()
+
+
+def text_open(*, sealed: str) -> str:
+    """Return a text that ``text_seal`` encrypted.
+
+    :raises SealBroken: no listed key opens it
+    """
+    try:
+        return sealing().decrypt(sealed.encode()).decode()
+    except InvalidToken:
+        raise SealBroken("a sealed text cannot be opened: CREDENTIAL_KEYS lacks its key") from None
+
+
 def keys_seal(*, keys: AccountKeys) -> str:
     """Return the keys encrypted, as text for the database."""
     return sealing().encrypt(msgspec.json.encode(keys)).decode()

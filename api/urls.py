@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from api import capital_views, credential_views, exit_views, trading_views, views
+from api import agent_views, capital_views, credential_views, exit_views, trading_views, views
 
 app_name = "api"
 _ONE = "portfolios/<int:portfolio_id>/"
@@ -11,6 +11,14 @@ _REQUEST = f"{_ONE}capital/requests/<uuid:reservation_id>/"
 urlpatterns = [
     path("auth/token/", views.TokenView.as_view(), name="token"),
     path("auth/logout/", views.LogoutView.as_view(), name="logout"),
+    path("agents/", agent_views.AgentListView.as_view(), name="agents"),
+    path("agents/<uuid:agent_id>/", agent_views.AgentView.as_view(), name="agent"),
+    path("agents/<uuid:agent_id>/secret/", agent_views.AgentSecretView.as_view(), name="agent_secret"),
+    path(
+        "agents/<uuid:agent_id>/positions/",
+        agent_views.AgentPositionsView.as_view(),
+        name="agent_positions",
+    ),
     path("credentials/", credential_views.CredentialListView.as_view(), name="credentials"),
     path("credentials/<int:credential_id>/", credential_views.CredentialView.as_view(), name="credential"),
     path("portfolios/", views.PortfolioListView.as_view(), name="portfolios"),

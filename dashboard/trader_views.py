@@ -34,6 +34,7 @@ from dashboard.selectors import follow_get, signals_read
 from dashboard.trader_forms import ChainWalletForm
 from engine import follows
 from engine.selectors import portfolio_view
+from traders.push import agents_of
 from traders.services import trader_preview
 
 
@@ -184,6 +185,8 @@ def _page(
         form=form,
         chain_form=chain_form or ChainWalletForm(),
         catalog=catalog,
+        agents=list(agents_of(user=request.user)),
+        chosen=chosen,
         **context,
     )
 

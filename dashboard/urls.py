@@ -3,6 +3,7 @@
 from django.urls import path
 
 from dashboard import (
+    agent_views,
     conflict_views,
     history_views,
     key_views,
@@ -21,6 +22,10 @@ FOLLOW = f"{PORTFOLIO}traders/<int:follow_id>/"
 urlpatterns = [
     path("", views.home, name="home"),
     path("portfolios/new/", views.portfolio_new, name="portfolio_new"),
+    path("agents/", agent_views.agents_page, name="agents"),
+    path("agents/<uuid:agent_id>/", agent_views.agent_edit, name="agent_edit"),
+    path("agents/<uuid:agent_id>/secret/", agent_views.agent_secret, name="agent_secret"),
+    path("agents/<uuid:agent_id>/revoke/", agent_views.agent_remove, name="agent_remove"),
     path("keys/", key_views.keys_page, name="keys"),
     path("keys/<int:credential_id>/rename/", key_views.key_rename, name="key_rename"),
     path("keys/<int:credential_id>/revoke/", key_views.key_revoke, name="key_revoke"),

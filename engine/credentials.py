@@ -34,16 +34,19 @@ from accounts.models import Credential, LiveAccount, User
 from accounts.sealing import AccountKeys, SealBroken, keys_open
 from allocation.models import Follow
 from core.errors import InputError, RetryLater
-from core.types import TraderKind
 from markets.domain.permissions import KeyPermissions, permissions_refusal
 from markets.key_permissions import KeyVenue, key_venue_get, permissions_read, wallet_keys
+from traders.models import PushAgent
 
 logger = logging.getLogger(__name__)
 CHECKED_EVERY: Final = timedelta(hours=24)
 CHECKED_AT_ONCE: Final = 10  # a venue that is away costs its whole time-out
 TRIES_PER_HOUR: Final = 30
 # Every column that holds something sealed, for rotation and its check.
-SEALED_COLUMNS: Final[tuple[tuple[type[Model], str], ...]] = ((Credential, "sealed"),)
+SEALED_COLUMNS: Final[tuple[tuple[type[Model], str], ...]] = (
+    (Credential, "sealed"),
+    (PushAgent, "sealed"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +143,7 @@ def credential_users(*, credential: Credential) -> list[str]:
     live = LiveAccount.objects.filter(credential=credential).exclude(state=LiveAccount.State.STOPPED)
     trading = [f"{account.portfolio.name} trades with it" for account in live.select_related("portfolio")]
     follows = (
-        Follow.objects.filter(
-            trader__kind=TraderKind.EXCHANGE,
-            trader__owner_id=credential.owner_id,
-            trader__key=f"{credential.venue}:{credential.pk}",
-        )
+        Follow.objects.filter(trader__credential=credential)
         .exclude(status=Follow.Status.REMOVED)
         .select_related("trader", "portfolio")
     )

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from accounts.admin import ReadOnlyAdmin, admin_links
 from core.clock import utc_now
 from traders.models import (
+    PushAgent,
     QuarantinedRead,
     StrategyBook,
     StrategyLeg,
@@ -177,3 +178,14 @@ class StrategySignalAdmin(ReadOnlyAdmin):
     list_select_related = ("trader",)
     search_fields = ("=trader__id", "trader__name", "trader__key", "=code", "reason")
     ordering = ("-id",)
+
+
+@admin.register(PushAgent)
+class PushAgentAdmin(ReadOnlyAdmin):
+    """Agents that post, and when they did. Their secrets are not here."""
+
+    list_display = ("public_id", "trader", "interval_s", "sequence", "posted_at", "created_at", "revoked_at")
+    list_filter = ("revoked_at",)
+    list_select_related = ("trader",)
+    search_fields = ("=trader__id", "trader__name", "trader__owner__email")
+    exclude = ("sealed",)

@@ -1,4 +1,4 @@
-"""Which trader a person means: what was typed or picked, checked, by kind. Nothing is asked or stored here.
+"""Which trader a person means: what was typed or picked, checked, by kind. Nothing is stored.
 
 Adding a kind means adding a function here and a line to ``IDENTIFIERS``. A private trader, one behind
 somebody's own credentials, carries its owner; for everybody else it does not exist.
@@ -17,6 +17,7 @@ from core.types import TraderKind
 from markets.models import LIVE
 from traders.domain.accounts import READ_HERE, VENUES, AccountKey
 from traders.evm.addresses import wallet_key_parse
+from traders.models import PushAgent
 from traders.recordings import recorded_trader_get
 from traders.strategies.pairs import pair_set_get
 
@@ -166,10 +167,33 @@ def account_identity(key: str, owner: User | None) -> TraderIdentity:
     )
 
 
+def agent_identity(key: str, owner: User | None) -> TraderIdentity:
+    """Return one of the asker's own agents by its id.
+
+    :raises NotFound: there is none, it was revoked, or it is somebody else's
+    """
+    own = PushAgent.objects.filter(trader__key=key, trader__owner=owner, revoked_at__isnull=True)
+    agent = own.select_related("trader").first() if owner is not None else None
+    if agent is None:
+        raise NotFound(f"There is no trader {key[:60]!r}.", field="key")
+    trader = agent.trader
+    return TraderIdentity(
+        kind=TraderKind.PUSH,
+        key=trader.key,
+        name=trader.name,
+        monogram=trader.monogram,
+        detail=trader.detail,
+        note=trader.note,
+        world=trader.world,
+        owner=owner,
+    )
+
+
 IDENTIFIERS: Final[Mapping[TraderKind, Identifier]] = {
     TraderKind.HYPERLIQUID: wallet_identity,
     TraderKind.REPLAY: recorded_identity,
     TraderKind.STRATEGY: strategy_identity,
     TraderKind.EVM: chain_wallet_identity,
     TraderKind.EXCHANGE: account_identity,
+    TraderKind.PUSH: agent_identity,
 }

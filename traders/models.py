@@ -270,3 +270,47 @@ class StrategySignal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.side} {self.code} at {self.at:%Y-%m-%d %H:%M}"
+
+
+class PushAgent(models.Model):
+    """An outside agent that posts its positions, and its last post. The trader is private to its owner.
+
+    ``sealed`` is the secret it signs with; a revoked agent has lost it. ``sequence`` only rises.
+    """
+
+    trader = models.OneToOneField(
+        Trader, on_delete=models.CASCADE, primary_key=True, related_name="push_agent"
+    )
+    public_id = models.UUIDField(unique=True, help_text="In the address it posts to.")
+    sealed = models.TextField(blank=True, default="", help_text="Encrypted; empty once it is revoked.")
+    interval_s = models.PositiveIntegerField(default=300, help_text="It promises to post this often.")
+    sequence = models.PositiveBigIntegerField(default=0, help_text="Of the last post; 0 before the first.")
+    digest = models.CharField(max_length=64, blank=True, default="", help_text="SHA-256 of its body.")
+    payload = models.JSONField(null=True, blank=True, help_text="What was read from it.")
+    at = models.DateTimeField(null=True, blank=True, help_text="When it was so, as the agent says.")
+    posted_at = models.DateTimeField(null=True, blank=True, help_text="When it came.")
+    paced_at = models.DateTimeField(default=utc_now, help_text="Room for posts is used up to then.")
+    created_at = models.DateTimeField(default=utc_now, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(revoked_at__isnull=True) & ~models.Q(sealed="")
+                | models.Q(revoked_at__isnull=False, sealed=""),
+                name="agent_sealed_until_revoked",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(sequence=0, at__isnull=True, posted_at__isnull=True, payload__isnull=True)
+                | models.Q(sequence__gt=0, at__isnull=False, posted_at__isnull=False, payload__isnull=False),
+                name="agent_post_whole",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(interval_s__gte=10, interval_s__lte=86_400),
+                name="agent_interval_10s_to_day",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.public_id)

@@ -175,6 +175,12 @@ def trader_wake_recorded(*, world: str, keys: Sequence[str], now: datetime) -> i
     return _change(rows.exclude(status=Trader.Status.PAUSED), next_sync_at=now)
 
 
+def trader_wake_posted(*, trader_id: int, now: datetime) -> int:
+    """Make an agent due at once, because it posted; also after failures, which a post may end."""
+    rows = Trader.objects.filter(pk=trader_id).exclude(status=Trader.Status.PAUSED)
+    return _change(rows, next_sync_at=now)
+
+
 def _change(rows: QuerySet[Trader], **columns: Any) -> int:
     """Change traders, locked by id first so that it never waits crosswise with the storing of looks."""
     with transaction.atomic():

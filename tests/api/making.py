@@ -50,6 +50,7 @@ from positions.models import (
     VenueStop,
 )
 from traders.models import (
+    PushAgent,
     QuarantinedRead,
     StrategyBook,
     StrategyLeg,
@@ -319,6 +320,7 @@ def everything_make(*, owner: User) -> Portfolio:
     EquityPoint.objects.create(portfolio=portfolio, world_at=WORLD_START, equity=10_000, unit_value=1)
     SyncAttempt.objects.create(trader=trader, due_at=utc_now(), outcome="good")
     QuarantinedRead.objects.create(trader=trader, reason="3 positions vanished", payload={})
+    PushAgent.objects.create(trader=trader, public_id=uuid_new(), sealed="x")
     book = StrategyBook.objects.create(trader=trader, run=1, started_at=WORLD_START, cash=9_500)
     StrategyLeg.objects.create(book=book, code="BTC", reached_at=WORLD_START)
     StrategySignal.objects.create(

@@ -264,7 +264,13 @@ def test_a_key_that_is_used_is_not_revoked(venues: KeyVenues, alice: User) -> No
     made = _add(alice)
     portfolio = portfolio_make(owner=alice)
     trader = Trader.objects.create(
-        kind="exchange", key=f"binance:{made.pk}", name="My Binance", monogram="MB", world="live", owner=alice
+        kind="exchange",
+        key=f"binance:{made.pk}",
+        name="My Binance",
+        monogram="MB",
+        world="live",
+        owner=alice,
+        credential=made,
     )
     follow = Follow.objects.create(portfolio=portfolio, trader=trader, place=1, hue=1)
     with pytest.raises(InputError, match=f"{portfolio.name} follows My Binance with it"):

@@ -52,8 +52,8 @@ POSTS = [
     "block_add",
     "block_remove",
 ]
-# Of a person, not of a portfolio: tried in tests/keys/test_doors.py.
-ELSEWHERE = ["keys", "key_rename", "key_revoke"]
+# Of a person, not of a portfolio: tried in tests/keys/test_doors.py and tests/pages/test_agents.py.
+ELSEWHERE = ["keys", "key_rename", "key_revoke", "agents", "agent_edit", "agent_secret", "agent_remove"]
 
 
 @pytest.fixture

@@ -85,6 +85,7 @@ SOURCES: Final = {
     TraderKind.STRATEGY: "traders.sources.strategy.StrategySource",
     TraderKind.EVM: "traders.sources.evm.EvmSource",
     TraderKind.EXCHANGE: "traders.sources.exchange.ExchangeSource",
+    TraderKind.PUSH: "traders.sources.push.PushSource",
 }
 
 

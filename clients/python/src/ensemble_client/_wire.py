@@ -27,20 +27,31 @@ class Wire:
         self._path = parts.path.rstrip("/")
         self._timeout_s = timeout_s
 
+    def path_of(self, path: str) -> str:
+        """Return the path of an address of the API, as the server sees it."""
+        return f"{self._path}/api/v1/{path}"
+
     def ask(
-        self, method: str, path: str, *, headers: Mapping[str, str], body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any] | bytes | None = None,
     ) -> Any:
         """Return the decoded answer.
 
+        :param body: to be written as JSON, or JSON already
+
         :raises EnsembleError: the server refused, failed, or did not answer
         """
-        sent = None if body is None else json.dumps(body).encode()
+        sent = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         told = {"Accept": "application/json", **headers}
         if sent is not None:
             told["Content-Type"] = "application/json"
         connection = self._connection(self._host, self._port, timeout=self._timeout_s)
         try:
-            connection.request(method, f"{self._path}/api/v1/{path}", body=sent, headers=told)
+            connection.request(method, self.path_of(path), body=sent, headers=told)
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, HTTPException) as error:
