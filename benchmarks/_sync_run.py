@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
@@ -28,12 +29,14 @@ from tests.settings import TEST_RUN_PID, TEST_VAR  # noqa: E402
 from traders.models import SyncAttempt, Trader  # noqa: E402
 from traders.reading import read_loop, read_loop_close  # noqa: E402
 from traders.services import trader_find_or_create  # noqa: E402
+from traders.sources.wallet_asides import WalletAside  # noqa: E402
 from traders.sources.wallet_profiles import WalletProfile, WalletProfiles  # noqa: E402
 from traders.sync import sync_due  # noqa: E402
 
 ROUNDS: Final = 7
 ANSWER_S: Final = 0.2
 BUDGET_TIMES: Final = 20
+ACCOUNT_VALUE: Final = Decimal("1282.812496")  # of the recorded answers
 
 
 def wallets_make(count: int) -> None:
@@ -112,8 +115,16 @@ def _profiles_keep(count: int) -> None:
     async def keep() -> None:
         profiles = WalletProfiles(redis_url=settings.REDIS_URL)
         profile = WalletProfile(mode="disabled", dexes=(), spot_tokens=False)
+        nothing = WalletAside(
+            asked_at=utc_now(),
+            account=ACCOUNT_VALUE,
+            vaults={},
+            staked=Decimal(0),
+            vault_asked_at=utc_now(),
+        )
         for number in range(1, count + 1):
             await profiles.set(f"0x{number:040x}", profile)
+            await profiles.aside_set(f"0x{number:040x}", nothing)
         await profiles.close()
 
     asyncio.run(keep())

@@ -30,6 +30,9 @@ PLAIN = {
     "spotClearinghouseState": '{"balances":[{"coin":"USDC","token":0,"total":"100.5","hold":"0.0"}]}',
     "userAbstraction": '"disabled"',
     "perpDexs": "[null]",
+    "userVaultEquities": "[]",
+    "delegatorSummary": '{"delegated":"0.0","undelegated":"0.0","totalPendingWithdrawal":"0.0"}',
+    "vaultDetails": "null",
 }
 
 
@@ -173,7 +176,7 @@ class Loopback:
         """Answer one request, or fail as a rule says."""
         asked = await request.json()
         kind, user, dex = asked["type"], str(asked.get("user", "")).lower(), asked.get("dex", "")
-        user = user or asked.get("req", {}).get("coin", "").lower()
+        user = user or asked.get("vaultAddress", "").lower() or asked.get("req", {}).get("coin", "").lower()
         self.asked[kind] += 1
         self.by_user[user] += 1
         self.spent.append((time.monotonic(), weight_of(kind)))

@@ -7,8 +7,11 @@ Equity, counted once:
 - Unified and portfolio-margin accounts keep all collateral in spot, and the dexes' account values mean
   nothing: all spot balances at their mid plus the unrealized P&L of every open perpetual.
 
-Spot balances are equity and never positions to copy. Vaults and staking are in no answer read here and not
-counted. Which kind an account is, and on which dexes it is active, is asked for once an hour. A read fails as
+Spot balances are equity and never positions to copy. So are deposits in vaults and staked HYPE
+(``wallet_asides``), said beside the trader. A vault is read like a wallet; vaults that trade for it (HLP's)
+are read with it and netted. Sub-accounts are accounts of their own: follow their address.
+
+Which kind an account is, and on which dexes it is active, is asked for once an hour. A read fails as
 a whole when one of its parts does, because half a state would look like closed positions.
 Sources: Hyperliquid docs, "Info endpoint", "Account abstraction modes"; recorded answers in ``tests/data``.
 """
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from time import perf_counter
 from typing import Any, Final, TypeVar
@@ -26,8 +29,8 @@ import msgspec
 from django.conf import settings
 
 from core.clock import WorldTime
-from core.decimals import ZERO, to_money, to_price
-from core.errors import EnsembleError, RateLimited
+from core.decimals import ZERO
+from core.errors import BadAnswer, EnsembleError, RateLimited
 from core.instruments import STABLECOINS
 from markets.budget import BudgetExhausted
 from markets.hyperliquid import InfoClient
@@ -36,10 +39,19 @@ from traders.domain.reads import (
     ReadFailure,
     ReadResult,
     RecentPnl,
-    TraderPosition,
     TraderRead,
 )
 from traders.sources.base import SourceHistory
+from traders.sources.hyperliquid_state import (
+    PerpState,
+    SpotBalance,
+    SpotState,
+    equity_of,
+    positions_netted,
+    positions_of,
+    to_money_or_nan,
+)
+from traders.sources.wallet_asides import HYPE, WalletAside, aside_ask
 from traders.sources.wallet_profiles import WalletProfile, WalletProfiles
 
 T = TypeVar("T")
@@ -48,49 +60,13 @@ SPOT_STATE: Final = "spotClearinghouseState"
 UNIFIED_MODES: Final = frozenset({"unifiedAccount", "portfolioMargin"})
 MIDS_KEPT_S: Final = 10.0
 HISTORY_WAIT_S: Final = 8.0
+ASIDE_PAUSE: Final = timedelta(minutes=1)  # before what could not be asked is tried again
 _SPANS: Final = {
     "day": "Last 24 hours",
     "week": "Last 7 days",
     "month": "Last 30 days",
     "allTime": "All time",
 }
-
-
-class _Position(msgspec.Struct, frozen=True, rename="camel"):
-    coin: str
-    szi: Decimal
-    position_value: Decimal
-    unrealized_pnl: Decimal
-    entry_px: Decimal | None = None
-
-
-class _AssetPosition(msgspec.Struct, frozen=True):
-    position: _Position
-
-
-class _MarginSummary(msgspec.Struct, frozen=True, rename="camel"):
-    account_value: Decimal
-
-
-class PerpState(msgspec.Struct, frozen=True, rename="camel"):
-    """A ``clearinghouseState`` answer, as far as it is used."""
-
-    margin_summary: _MarginSummary
-    asset_positions: tuple[_AssetPosition, ...]
-
-
-class SpotBalance(msgspec.Struct, frozen=True):
-    """One balance of a ``spotClearinghouseState`` answer; ``total`` includes what orders and margin hold."""
-
-    coin: str
-    total: Decimal
-    token: int = -1
-
-
-class SpotState(msgspec.Struct, frozen=True):
-    """A ``spotClearinghouseState`` answer, as far as it is used."""
-
-    balances: tuple[SpotBalance, ...]
 
 
 class _Dex(msgspec.Struct, frozen=True):
@@ -125,6 +101,7 @@ class HyperliquidSource:
         self._mids: asyncio.Task[dict[str, Decimal]] | None = None
         self._dexes_asked: asyncio.Task[tuple[str, ...]] | None = None
         self._mids_asked_s = float("-inf")
+        self._asides_failed: dict[str, datetime] = {}
 
     async def read(
         self, keys: Sequence[str], *, clock: WorldTime, now: datetime, max_wait_s: float
@@ -175,7 +152,7 @@ class HyperliquidSource:
         return ReadResult(key=key, asked_at=now, read=read, failure=failure, duration_ms=duration_ms)
 
     async def _state(self, key: str, *, clock: WorldTime, now: datetime, max_wait_s: float) -> TraderRead:
-        profile = await self._profiles.get(key)
+        profile, known = await self._profiles.all(key)
         if profile is None:
             profile = await self._discover(key, max_wait_s=max_wait_s)
         prices = self._mids_start(max_wait_s) if profile.spot_tokens else None
@@ -193,7 +170,55 @@ class HyperliquidSource:
             await self._profiles.set(key, msgspec.structs.replace(profile, spot_tokens=bool(tokens)))
         usdc = sum((balance.total for balance in spot.balances if balance.coin == "USDC"), ZERO)
         equity = equity_of(perps=perps, spot_value=usdc + values, unified=profile.mode in UNIFIED_MODES)
-        return TraderRead(equity=equity, positions=positions_of(perps), world_at=clock.at(now), run=clock.run)
+        aside = await self._aside(key, known, account=equity, now=now)
+        if aside is None:
+            children, hype = [], ZERO
+        else:
+            children = await self._children(aside, max_wait_s)
+            hype = await self._hype(prices, max_wait_s) if aside.staked else ZERO
+            equity += aside.equity(hype=hype) + equity_of(perps=children, spot_value=ZERO, unified=False)
+        return TraderRead(
+            equity=to_money_or_nan(equity),
+            positions=positions_netted([positions_of(perps), *(positions_of([one]) for one in children)])
+            if children
+            else positions_of(perps),
+            world_at=clock.at(now),
+            run=clock.run,
+            notes=aside.notes(hype=hype) if aside else (),
+        )
+
+    async def _aside(
+        self, key: str, known: WalletAside | None, *, account: Decimal, now: datetime
+    ) -> WalletAside | None:
+        """Return what lies beside an account, asked for again where it is time and there is room."""
+        if known is not None and not known.due(now=now, account=account):
+            return known
+        if now < self._asides_failed.get(key, now) or not account.is_finite():
+            return known
+        found = await aside_ask(client=self._client, address=key, known=known, account=account, now=now)
+        if found is None:
+            self._asides_failed[key] = now + ASIDE_PAUSE
+            return known
+        self._asides_failed.pop(key, None)
+        await self._profiles.aside_set(key, found)
+        return found
+
+    async def _children(self, aside: WalletAside, max_wait_s: float) -> list[PerpState]:
+        """Return the states of the vaults that trade for a vault, on the venue's own market."""
+        if not aside.children:
+            return []
+        await self._client.pay([PERP_STATE for _ in aside.children], max_wait_s=max_wait_s)
+        return await _together(*(self._perp(child, "", max_wait_s, paid=True) for child in aside.children))
+
+    async def _hype(self, mids: asyncio.Task[dict[str, Decimal]] | None, max_wait_s: float) -> Decimal:
+        """Return the price of one HYPE.
+
+        :raises BadAnswer: the venue names none
+        """
+        price = (await asyncio.shield(mids or self._mids_start(max_wait_s))).get(HYPE)
+        if price is None or not price.is_finite() or price <= 0:
+            raise BadAnswer("Hyperliquid names no price of HYPE, which is staked here")
+        return price
 
     async def _discover(self, key: str, *, max_wait_s: float) -> WalletProfile:
         """Ask how an account keeps its collateral and where it is active; keep that an hour."""
@@ -273,41 +298,6 @@ class HyperliquidSource:
 
     async def _ask(self, request: str, answer: type[T], max_wait_s: float, **fields: str) -> T:
         return await self._client.ask({"type": request, **fields}, answer, max_wait_s=max_wait_s)
-
-
-def equity_of(*, perps: Sequence[PerpState], spot_value: Decimal, unified: bool) -> Decimal:
-    """Return an account's equity in USD; the rule stands at the top of this file.
-
-    :param spot_value: all spot balances, USDC included, at their mids
-    """
-    if unified:
-        unrealized = (row.position.unrealized_pnl for state in perps for row in state.asset_positions)
-        return to_money_or_nan(sum(unrealized, spot_value))
-    return to_money_or_nan(sum((state.margin_summary.account_value for state in perps), spot_value))
-
-
-def to_money_or_nan(value: Decimal) -> Decimal:
-    """Round to the ledger's 8 places; what is no number stays so, for the quarantine to see."""
-    return to_money(value) if value.is_finite() else value
-
-
-def positions_of(perps: Iterable[PerpState]) -> tuple[TraderPosition, ...]:
-    """Return the open positions of several dexes by code; a missing entry price is 0, which is no price."""
-    rows = [row.position for state in perps for row in state.asset_positions if row.position.szi != 0]
-    return tuple(
-        TraderPosition(
-            code=row.coin,
-            quantity=row.szi,
-            entry_price=row.entry_px or ZERO,
-            mark_price=_mark(row),
-        )
-        for row in sorted(rows, key=lambda row: row.coin)
-    )
-
-
-def _mark(row: _Position) -> Decimal:
-    mark = abs(row.position_value / row.szi)
-    return to_price(mark) if mark.is_finite() else mark
 
 
 async def _together(*requests: Coroutine[Any, Any, Any]) -> list[Any]:

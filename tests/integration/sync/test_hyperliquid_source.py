@@ -64,6 +64,9 @@ def test_a_recorded_account_is_read_to_the_last_decimal(
         "perpDexs": 1,
         "clearinghouseState": 1,
         "spotClearinghouseState": 1,
+        "userVaultEquities": 1,
+        "delegatorSummary": 1,
+        "vaultDetails": 1,
     }
 
 
