@@ -10,6 +10,19 @@ from core.clock import utc_now
 from core.decimals import MONEY_DIGITS, PRICE_DIGITS, QUANTITY_DIGITS
 from core.types import TraderKind
 from traders.domain.signals import SignalSide
+from traders.style_models import StyleAlarm, StyleHour
+
+__all__ = [
+    "QuarantinedRead",
+    "StrategyBook",
+    "StrategyLeg",
+    "StrategySignal",
+    "StyleAlarm",
+    "StyleHour",
+    "SyncAttempt",
+    "Trader",
+    "TraderSnapshot",
+]
 
 KIND_CHOICES = [
     (TraderKind.HYPERLIQUID.value, "Hyperliquid wallet"),
