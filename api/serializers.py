@@ -42,15 +42,16 @@ class FollowStart(StrictSerializer):
 
 
 class FollowChange(StrictSerializer):
-    """Pause or resume (``status``), or move to another place, counted from 1."""
+    """Pause or resume (``status``), move to another place, or choose what a change of style does."""
 
     status = serializers.ChoiceField(choices=[("active", "Active"), ("paused", "Paused")], required=False)
     place = serializers.IntegerField(min_value=1, max_value=10, required=False)
+    style_action = serializers.ChoiceField(choices=Follow.StyleAction.choices, required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Require at least one of the two."""
+        """Require at least one of them."""
         if not attrs:
-            raise serializers.ValidationError("Name what to change: status or place.")
+            raise serializers.ValidationError("Name what to change: status, place or style_action.")
         return attrs
 
 
@@ -123,7 +124,7 @@ class FollowAnswer(serializers.ModelSerializer[Follow]):
         model = Follow
         fields = (
             "id", "trader", "status", "join_mode", "place", "hue", "weight", "joined", "created_at",
-            "resumed_at",
+            "resumed_at", "style_action",
         )  # fmt: skip
 
 

@@ -26,6 +26,11 @@ urlpatterns = [
     path(f"{_ONE}follows/", views.FollowListView.as_view(), name="follows"),
     path(f"{_ONE}follows/<int:follow_id>/", views.FollowView.as_view(), name="follow"),
     path(f"{_ONE}follows/<int:follow_id>/signals/", views.SignalListView.as_view(), name="signals"),
+    path(
+        f"{_ONE}follows/<int:follow_id>/style/<int:alarm_id>/dismiss/",
+        views.StyleDismissView.as_view(),
+        name="style_dismiss",
+    ),
     path(f"{_ONE}weights/", views.WeightsView.as_view(), name="weights"),
     path(f"{_ONE}decisions/", views.DecisionListView.as_view(), name="decisions"),
     path(f"{_ONE}commands/", trading_views.CommandListView.as_view(), name="commands"),

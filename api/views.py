@@ -20,7 +20,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from accounts.models import Portfolio
-from accounts.selectors import portfolio_get, portfolios_of
+from accounts.selectors import BIGGEST_ID, portfolio_get, portfolios_of
 from allocation.follows import follows_current
 from allocation.models import Follow
 from api.authentication import ApiTokenAuthentication, token_create
@@ -50,6 +50,7 @@ from engine.follows import (
 )
 from engine.models import Decision
 from engine.selectors import portfolio_view
+from engine.style import style_action_set, style_dismiss
 from traders.models import StrategySignal
 
 
@@ -158,7 +159,7 @@ class FollowListView(ApiView):
 
 
 class FollowView(ApiView):
-    """PATCH {status?, place?} pauses, resumes or moves; DELETE ?positions=close|keep stops following."""
+    """PATCH {status?, place?, style_action?} changes it; DELETE ?positions=close|keep stops following."""
 
     def get(self, request: Request, portfolio_id: int, follow_id: int) -> Response:
         """Return the follow."""
@@ -174,6 +175,8 @@ class FollowView(ApiView):
                     follow_pause(follow=follow, now=utc_now())
                 case "active":
                     follow_resume(follow=follow, now=utc_now())
+            if "style_action" in wanted:
+                style_action_set(follow=follow, action=wanted["style_action"], now=utc_now())
             if "place" in wanted:
                 self._move(follow, place=wanted["place"])
         return Response(FollowAnswer(self.follow()).data)
@@ -190,6 +193,17 @@ class FollowView(ApiView):
         order = [other.pk for other in follows if other.pk != follow.pk]
         order.insert(place - 1, follow.pk)
         follows_arrange(portfolio=follow.portfolio, follow_ids=order, now=utc_now())
+
+
+class StyleDismissView(ApiView):
+    """POST takes a change of style (``style`` of the trader in the view) for the trader's new normal."""
+
+    def post(self, request: Request, portfolio_id: int, follow_id: int, alarm_id: int) -> Response:
+        """Dismiss it; 204, also the second time."""
+        if alarm_id > BIGGEST_ID:
+            raise NotFound(f"There is no change of style with the number {alarm_id}.")
+        style_dismiss(follow=self.follow(), alarm_id=alarm_id, now=utc_now())
+        return Response(status=204)
 
 
 class SignalListView(ApiView, GenericAPIView[StrategySignal]):

@@ -11,6 +11,7 @@ from dashboard import (
     position_views,
     risk_views,
     settings_views,
+    style_views,
     trader_views,
     views,
 )
@@ -42,6 +43,7 @@ urlpatterns = [
     path(f"{PORTFOLIO}traders/add/", trader_views.trader_add, name="trader_add"),
     path(f"{FOLLOW}signals/", trader_views.follow_signals, name="follow_signals"),
     path(f"{FOLLOW}remove/", trader_views.follow_remove, name="follow_remove"),
+    path(f"{FOLLOW}style/", style_views.follow_style, name="follow_style"),
     path(f"{FOLLOW}move/", trader_views.follow_move, name="follow_move"),
     path(f"{PORTFOLIO}conflicts/", conflict_views.conflicts_page, name="conflicts"),
     path(f"{PORTFOLIO}conflicts/<str:underlying>/", conflict_views.conflicts_page, name="conflict"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -16,6 +16,7 @@ from allocation.models import BreakerTrip, Follow, FollowLeg
 from core.clock import WorldTime
 from engine.domain.copy_types import FollowInput, FollowState, LegMemory
 from engine.evidence import added_prices
+from engine.style import withheld_read
 from markets.selectors import MarkData
 from traders.models import Trader, TraderSnapshot
 from traders.payloads import positions_load
@@ -56,9 +57,14 @@ def follows_read(*, portfolio: Portfolio, marks: Mapping[str, MarkData], clock: 
             if snapshot_id
         }
     )
-    stopped = _stopped(portfolio)
+    stopped, withheld = _stopped(portfolio), withheld_read(follows=follows)
     views = (_view(follow, legs, basis, marks, clock, follow.pk in stopped) for follow in follows)
-    return FollowsRead(follows=follows, legs=legs, views=tuple(views))
+    return FollowsRead(follows=follows, legs=legs, views=tuple(_withheld(view, withheld) for view in views))
+
+
+def _withheld(view: FollowView, reasons: Mapping[int, str]) -> FollowView:
+    why = reasons.get(view.follow_input.follow_id, "")
+    return replace(view, follow_input=replace(view.follow_input, withheld=why)) if why else view
 
 
 def _view(

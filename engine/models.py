@@ -10,6 +10,7 @@ from allocation.models import Follow
 from core.clock import utc_now
 from core.decimals import PRICE_DIGITS, QUANTITY_DIGITS
 from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
+from engine.style_models import StyleDismissal
 from execution.models import Order
 from positions.models import Position
 
@@ -24,6 +25,7 @@ __all__ = [
     "ExitWatcher",
     "FillFidelity",
     "FollowFidelity",
+    "StyleDismissal",
 ]
 
 

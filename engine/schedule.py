@@ -24,6 +24,7 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     },
     "lapse approvals": {"task": "upkeep.lapse_approvals", "schedule": 5.0, "options": {"expires": 10}},
     "measure copied fills": {"task": "upkeep.fidelity", "schedule": 5.0, "options": {"expires": 5}},
+    "judge traders' style": {"task": "upkeep.style", "schedule": 60.0, "options": {"expires": 60}},
     "tell of lost traders": {"task": "upkeep.lost_traders", "schedule": 600.0, "options": {"expires": 600}},
     "check keys of accounts": {"task": "upkeep.check_keys", "schedule": 600.0, "options": {"expires": 600}},
     "prune old reads": {"task": "upkeep.prune", "schedule": 3600.0, "options": {"expires": 3600}},

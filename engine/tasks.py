@@ -24,6 +24,7 @@ from engine import (
     fidelity_measuring,
     order_life,
     recovery,
+    style,
     syncing,
     upkeep,
     venue_stops,
@@ -211,6 +212,12 @@ def upkeep_fidelity() -> None:
 def upkeep_check_keys() -> None:
     """Ask venues again what keys may do that nobody asked about for a day."""
     credentials.credentials_check(now=utc_now())
+
+
+@shared_task(name="upkeep.style")
+def upkeep_style() -> None:
+    """Judge whether traders still trade as they used to, each full hour of world time."""
+    style.style_watch(now=utc_now())
 
 
 @shared_task(name="upkeep.prune")

@@ -30,6 +30,7 @@ from positions.audit import Finding, books_audit
 from positions.funding import positions_fund as portfolio_fund
 from positions.models import Position
 from positions.valuation import valuations_update
+from traders.style import style_prune
 from traders.sync import sync_prune
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def prune(*, now: datetime) -> None:
     logger.info("pruned %s, and %s hourly prices", sync_prune(now=now), samples_prune(now=now))
     logger.info("pruned %s candles", candles_prune(now=now))
     fidelity_summarise(now=now)
+    logger.info("pruned %s hours of traders' style", style_prune(now=now))
     logger.info("pruned %s gaps of the exit watch", gaps_prune(now=now))
     before = now - RESERVATIONS_KEPT
     reservations_unlink(before=before)

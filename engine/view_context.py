@@ -22,12 +22,13 @@ from core.decimals import ZERO, plain, to_money, to_price
 from core.types import TraderKind
 from engine.breakers import streaks_read
 from engine.models import Command, CycleState, Decision, ExitTrigger, FollowFidelity
+from engine.style import alarms_standing
 from engine.trader_stats import stats_read
 from execution.models import Order
 from markets.models import Mark, World
 from positions.models import ConflictApproval, ConflictRecord, ExitGuard, Position, Valuation
 from positions.selectors import FollowResult, WinCount, follow_results, win_count
-from traders.models import StrategySignal, Trader
+from traders.models import StrategySignal, StyleAlarm, Trader
 from traders.selectors import TraderStats, TraderStatus, signals_latest, trader_statuses_of
 
 ACTIVITY_LENGTH: Final = 30
@@ -64,6 +65,7 @@ class ViewContext:
     stats: Mapping[int, TraderStats]
     syncs: Mapping[int, TraderStatus]
     fidelity: Mapping[int, FollowFidelity]  # by follow; of this run, once a copied fill was measured
+    styles: Mapping[int, list[StyleAlarm]]  # by follow: changes of style that stand, not dismissed
     signals: Mapping[int, list[StrategySignal]]  # the newest per instrument, of traders that are strategies
     books: Books
     marks: Mapping[str, Mark]
@@ -135,6 +137,7 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
             row.follow_id: row
             for row in FollowFidelity.objects.filter(follow__in=current, run=world.run if world else 1)
         },
+        styles=alarms_standing(follows=current),
         signals=_signals_of(current),
         books=books,
         marks=_marks_of(portfolio, books.positions),

@@ -50,6 +50,11 @@ def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[s
         "note": " ".join([trader.note, *(snapshot.notes if snapshot else ())]).strip(),
         "signals": [{"code": row.code, "side": row.side} for row in context.signals.get(trader.pk, ())],
         "fidelity": _fidelity(context.fidelity.get(follow.pk)),
+        "style": [
+            {"id": alarm.pk, "measure": alarm.measure, "text": alarm.text, "world_at": iso(alarm.world_at)}
+            for alarm in context.styles.get(follow.pk, ())
+        ],
+        "style_action": follow.style_action,
         "follow_status": follow.status,
         "sync_status": sync.status,
         "weight_pct": percent(follow.weight),

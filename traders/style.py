@@ -183,7 +183,7 @@ def _hours(world: World, due: _Due, until: datetime) -> Iterator[StyleHour]:
 
 
 def _reading(snapshot: TraderSnapshot) -> Reading | None:
-    """Return a snapshot's read; a position whose opening nobody reports counts from when it was first seen."""
+    """Return a snapshot's read; a position whose opening nobody reports counts from its first sight."""
     read = snapshot_read(snapshot)
     seen = {code: datetime.fromisoformat(at) for code, at in snapshot.first_seen.items()}
     positions = (replace(p, opened_at=p.opened_at or seen.get(p.code)) for p in read.positions)

@@ -17,7 +17,7 @@ MEASURE_LABELS = {
 
 
 class StyleHour(models.Model):
-    """What a trader's reads of one full hour of world time came to; see ``traders.domain.style.StyleHour``."""
+    """What a trader's reads of one full hour of world time came to; see ``traders.domain.style``."""
 
     trader = models.ForeignKey("traders.Trader", on_delete=models.CASCADE, related_name="style_hours")
     run = models.PositiveIntegerField()

@@ -24,6 +24,10 @@ class Follow(models.Model):
         NEW_ONLY = "new_only", "Copy new trades only"
         INCLUDE_OPEN = "include_open", "Also copy open positions within 2 % of their entry"
 
+    class StyleAction(models.TextChoices):
+        WARN = "warn", "Warn"
+        BLOCK = "block", "Open nothing for it until I say so"
+
     portfolio = models.ForeignKey(Portfolio, on_delete=models.CASCADE, related_name="follows")
     trader = models.ForeignKey(Trader, on_delete=models.PROTECT, related_name="follows")
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
@@ -62,6 +66,12 @@ class Follow(models.Model):
     resumed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=utc_now, editable=False)
     removed_at = models.DateTimeField(null=True, blank=True)
+    style_action = models.CharField(
+        max_length=5,
+        choices=StyleAction.choices,
+        default=StyleAction.WARN,
+        help_text="What happens when the trader's style leaves its own history (BEY-7).",
+    )
     decided_basis_id = models.BigIntegerField(
         null=True, blank=True, help_text="Trader snapshot whose quantities the last cycle decided on."
     )

@@ -69,6 +69,7 @@ class FollowInput:
     :param ignored: signed trader quantity not to copy, by underlying (see ``allocation.domain.copied``)
     :param added: what the trader paid for the part it last added, by underlying; none where it never did
     :param reopened: underlyings of which all that the trader holds was opened after ``decided_basis_id``
+    :param withheld: why nothing is opened for it now, though it is copied; empty where nothing withholds it
     :param share: what the owner chose for it, a fraction of 1; None where nobody did (ALL-2)
     :param basis_id: snapshot in which one of the trader's quantities last changed
     :param decided_basis_id: the basis the last cycle decided on
@@ -84,6 +85,7 @@ class FollowInput:
     memory: Mapping[str, LegMemory] = field(default_factory=dict)
     added: Mapping[str, Decimal] = field(default_factory=dict)
     reopened: frozenset[str] = frozenset()
+    withheld: str = ""
     share: Decimal | None = None
     basis_id: int | None = None
     decided_basis_id: int | None = None

@@ -29,6 +29,7 @@ class Beyond(StrEnum):
 
     SPOT = "spot"
     CHASE = "chase"
+    STYLE = "style"
     TURN = "turn"
     CAPITAL = "capital"
     MINIMUM = "minimum"
@@ -45,6 +46,7 @@ LABELS: Final[Mapping[str, str]] = {
     Limit.BARRED.value: "Entries stopped",
     Beyond.SPOT.value: "Spot policy",
     Beyond.CHASE.value: "Price ran away",
+    Beyond.STYLE.value: "Style changed",
     Beyond.TURN.value: "Waiting their turn",
     Beyond.CAPITAL.value: "Free capital",
     Beyond.MINIMUM.value: "Venue's minimum",
@@ -162,7 +164,10 @@ def _undecided(net: Net, mark: Decimal) -> list[tuple[str, Decimal, str]]:
         return [(Limit.BARRED, wanted - abs(net.target) * mark, _sentence(net.barred))]
     asked = abs(net.answer.to) + sum((cut.amount for cut in net.answer.cuts), ZERO)
     found = [(cut.limit.value, cut.amount, _sentence(cut.why)) for cut in net.answer.cuts]
-    if net.chased:
+    withheld = [leg.withheld for leg in net.legs if leg.withheld and net.barred_leg(leg)]
+    if withheld:
+        found.append((Beyond.STYLE, wanted - asked, _sentence(withheld[0])))
+    elif net.chased:
         found.append((Beyond.CHASE, wanted - asked, "A price that ran away from the trader's entry"))
     return found
 

@@ -36,6 +36,7 @@ class Leg:
     :param entry_price: the trader's own price of what it opened, or of the part it added where that alone is
         to be copied; None where not known
     :param stays: the slice's target where the leg does not vote; None where it does
+    :param withheld: why nothing is opened for its trader now; empty where nothing withholds it
     :param changed: the trader did something that is not adopted yet
     """
 
@@ -55,6 +56,7 @@ class Leg:
     scale: Decimal = ONE
     opened_at: datetime | None = None
     entry_price: Decimal | None = None
+    withheld: str = ""
 
     @property
     def votes(self) -> bool:
@@ -214,6 +216,7 @@ def _leg(
         scale=targets.scale if targets else ONE,
         opened_at=book_leg.opened_at if book_leg else None,
         entry_price=_entry_price(follow, book_leg, partly=bool(held or ignored.get(underlying))),
+        withheld=follow.withheld,
     )
 
 

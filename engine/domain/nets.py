@@ -79,10 +79,10 @@ class Net:
         return self.targets[leg.follow_id] != leg.held
 
     def barred_leg(self, leg: Leg) -> bool:
-        """Tell whether a bar, a missing place or the price holds a leg back from where it should go."""
+        """Tell whether a bar, a missing place, the price or its trader's style holds a leg back."""
         if self.targets[leg.follow_id] == self.goals[leg.follow_id]:
             return False
-        return leg.follow_id in self.chased or self.entries_stopped
+        return leg.follow_id in self.chased or bool(leg.withheld) or self.entries_stopped
 
     def held_back(self, leg: Leg) -> bool:
         """Tell whether a bar keeps a leg from getting smaller."""
@@ -171,7 +171,7 @@ def _draft(
         chased = legs_chased(legs=legs, goals=goals, market=market, max_chase=inputs.max_chase)
     asked = dict(goals)
     for leg in legs:
-        if leg.votes and (barred or leg.follow_id in chased):
+        if leg.votes and (barred or leg.withheld or leg.follow_id in chased):
             asked[leg.follow_id] = kept(held=leg.held, wanted=goals[leg.follow_id])
     if hold and market is not None:
         asked |= hold.stays

@@ -90,6 +90,10 @@ def _chased(legs: Sequence[Leg], case: Case) -> str:
     return reasons.chased(legs, case.net, case.placement)
 
 
+def _withheld(legs: Sequence[Leg], case: Case) -> str:
+    return f"{reasons.names(legs)} wants more of {case.net.underlying}, but {legs[0].withheld}."
+
+
 def _queued(legs: Sequence[Leg], case: Case) -> str:
     return reasons.queued(legs, case.net, case.placement, case.rank)
 
@@ -133,6 +137,7 @@ QUEUED: Final = Outcome(_K.DELAYED, "Waiting its turn: {}", _queued)
 BARRED: Final = Outcome(_K.REFUSED, "Refused {}", _barred)
 AWAITING: Final = Outcome(_K.DELAYED, "Waiting for your approval of {}", _undecided)
 DECLINED: Final = Outcome(_K.REFUSED, "Not approved: {}", _undecided)
+WITHHELD: Final = Outcome(_K.REFUSED, "Withheld {}", _withheld)
 CHASED: Final = Outcome(_K.REFUSED, "Too late for {}", _chased)
 STALE: Final = Outcome(_K.DELAYED, "Waiting for a fresh price of {}", _barred)
 HELD_BACK: Final = Outcome(_K.DELAYED, "Waiting to reduce {}", _held_back)
@@ -155,6 +160,8 @@ _BY_VERDICT: Final[Mapping[Verdict, Outcome]] = {
 def leg_outcome(*, leg: Leg, case: Case) -> Outcome | None:
     """Say how a leg's change ended; None where nothing changed and nothing was done."""
     net = case.net
+    if leg.withheld and net.barred_leg(leg) and not net.entries_stopped:
+        return WITHHELD
     if leg.follow_id in net.chased and not net.entries_stopped:
         return CHASED
     if not leg.changed and not (net.moves(leg) and case.placement.cause is Cause.TRADER):

@@ -24,6 +24,13 @@ function fidelity(found) {
   return `Fidelity ${bps(found.p50_bps)}, ${signed(found.p95_bps, 1)} at 95 %: ${parts}${missed} (${plural(found.fills, "fill")})`;
 }
 
+// A trader that trades otherwise than it used to, and what its owner wants done then.
+const changes = ({ style }) => (style ?? []).map(({ text }) => text).join("; ");
+function fillStyle(slots, trader) {
+  setText(slots.style, changes(trader) ? `Changed its style: ${changes(trader)}` : "");
+  setHidden(slots.style, !changes(trader));
+}
+
 function fillCard({ root, slots }, trader) {
   setAttribute(root, "id", `trader-${trader.follow_id}`);
   fillWho(slots, trader);
@@ -40,6 +47,7 @@ function fillCard({ root, slots }, trader) {
   setAttribute(slots.fidelity, "title", trader.fidelity ? fidelity(trader.fidelity) : null);
   fillSync(slots.sync, trader);
   setText(slots.positions, positions(trader.position_count));
+  fillStyle(slots, trader);
   setText(slots.said, said(trader));
   setHidden(slots.said, !said(trader));
 }
@@ -53,6 +61,12 @@ function fillRow({ root, slots }, trader, view) {
   setText(slots.note, trader.note ?? "");
   setAttribute(slots.note, "title", trader.note || null);
   setText(slots.fidelity, trader.fidelity ? fidelity(trader.fidelity) : "");
+  fillStyle(slots, trader);
+  setHidden(slots.normal, !changes(trader));
+  setAttribute(slots.normal, "aria-label", `This is the new normal of ${trader.name}`);
+  const blocks = trader.style_action === "block";
+  setAttribute(slots.onStyle, "value", blocks ? "warn" : "block");
+  setText(slots.onStyle, blocks ? "A change of style opens nothing: only warn instead" : "A change of style only warns: block entries instead");
   setHidden(slots.signals, trader.kind !== "strategy");
   setText(slots.signals, said(trader) ? `Signals: ${said(trader)}` : "Signals");
   setAttribute(slots.signals, "href", slots.signals.dataset.href.replace("/0/", `/${trader.follow_id}/`));
