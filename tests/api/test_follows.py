@@ -135,7 +135,7 @@ def test_a_malformed_change_changes_nothing(
     assert answer.status_code == 400
     assert problem(answer)["errors"] == errors
     empty = patch_json(api, url_of(portfolio, f"follows/{follow.pk}/"), {})
-    assert problem(empty)["detail"] == "Name what to change: status or place."
+    assert problem(empty)["detail"] == "Name what to change: status, place or style_action."
     after = Follow.objects.get()
     assert (after.status, after.place, after.weight) == (follow.status, follow.place, follow.weight)
 

@@ -103,7 +103,9 @@ def test_five_times_the_leverage_is_told_once_with_its_figures(stage: Stage) -> 
     assert told.reason.startswith("Leverage 0.5x to 2.5x. It is copied as before")
     assert list(told.follows.values_list("pk", flat=True)) == [stage.follows[0].pk]
     live_on(stage, 1, "ETH", "6.25")
-    assert watch(stage) == 0
+    watch(stage)
+    assert StyleAlarm.objects.count() == 2
+    assert Decision.objects.filter(kind="style", text__endswith="changed its style").count() == 2
     card = portfolio_view(portfolio=stage.portfolio)["traders"][str(stage.follows[0].pk)]
     assert "Leverage 0.5x to 2.5x" in [each["text"] for each in card["style"]]
     assert card["style_action"] == "warn"
