@@ -66,7 +66,8 @@ function fillRow({ root, slots }, trader, view) {
   setAttribute(slots.normal, "aria-label", `This is the new normal of ${trader.name}`);
   const blocks = trader.style_action === "block";
   setAttribute(slots.onStyle, "value", blocks ? "warn" : "block");
-  setText(slots.onStyle, blocks ? "A change of style opens nothing: only warn instead" : "A change of style only warns: block entries instead");
+  setAttribute(slots.onStyle, "title", blocks ? "Now: nothing is opened for it after a change of style" : "Now: you are only told of a change of style");
+  setText(slots.onStyle, blocks ? "Only warn on a style change" : "Block on a style change");
   setHidden(slots.signals, trader.kind !== "strategy");
   setText(slots.signals, said(trader) ? `Signals: ${said(trader)}` : "Signals");
   setAttribute(slots.signals, "href", slots.signals.dataset.href.replace("/0/", `/${trader.follow_id}/`));
