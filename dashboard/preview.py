@@ -7,7 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from accounts.models import Portfolio
+from accounts.credentials import credentials_of
+from accounts.models import Credential, Portfolio
 from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 from allocation.domain.copied import JoinMode, ignored_on_join
 from allocation.follows import MAX_FOLLOWS, follows_current
@@ -19,6 +20,7 @@ from engine.feasibility import trader_feasibility
 from markets.models import LIVE, World
 from markets.recordings import ALPHA_ARENA, COINBASE_2018, HYPERLIQUID_WALLETS
 from positions.models import Valuation
+from traders.domain.accounts import SPOT_ONLY, VENUES, WITH_CONTRACTS
 from traders.services import PreviewPosition, TraderPreview, catalogue
 
 
@@ -202,6 +204,43 @@ class CatalogTrader:
     hue: int
     chosen: bool
     followed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountChoice:
+    """One of a person's own keys whose account can be followed.
+
+    :param whole: its trader's key with everything that is read; ``spot`` without contracts, "" where that is
+        the same
+    :param problem: why it cannot be used, empty when it can
+    """
+
+    name: str
+    detail: str
+    whole: str
+    spot: str
+    chosen: bool
+    problem: str
+
+
+def accounts_read(*, portfolio: Portfolio, chosen: str) -> list[AccountChoice]:
+    """Return the accounts that the portfolio's owner has a key for following of, oldest first."""
+    keys = credentials_of(user=portfolio.owner).filter(purpose=Credential.Purpose.FOLLOW, venue__in=VENUES)
+    choices = []
+    for key in keys.order_by("pk"):
+        whole = f"{key.venue}:{key.pk}"
+        spot = f"{whole}:{SPOT_ONLY}" if key.venue in WITH_CONTRACTS else ""
+        choices.append(
+            AccountChoice(
+                name=key.name,
+                detail=f"{VENUES[key.venue]} {key.mask}{', test environment' if key.sandbox else ''}",
+                whole=whole,
+                spot=spot,
+                chosen=chosen in {whole, spot} and bool(chosen),
+                problem=key.check_error,
+            )
+        )
+    return choices
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from dashboard.page import (
     page_addresses,
     page_render,
 )
-from dashboard.preview import catalog_read, copy_plan, follow_barrier
+from dashboard.preview import accounts_read, catalog_read, copy_plan, follow_barrier
 from dashboard.risk_forms import WeightsForm
 from dashboard.selectors import follow_get, signals_read
 from dashboard.trader_forms import ChainWalletForm
@@ -187,6 +187,7 @@ def _page(
         catalog=catalog,
         agents=list(agents_of(user=request.user)),
         chosen=chosen,
+        accounts=accounts_read(portfolio=portfolio, chosen=chosen),
         **context,
     )
 

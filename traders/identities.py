@@ -153,6 +153,10 @@ def account_identity(key: str, owner: User | None) -> TraderIdentity:
     credential = own.filter(pk=where.credential_id, revoked_at=None).first() if owner else None
     if credential is None:
         raise NotFound(f"There is no exchange account {key[:60]!r}.", field="key")
+    if credential.check_error:
+        raise InputError(
+            f"The key {credential.name} is not used any more: {credential.check_error}", field="key"
+        )
     parts = "" if where.contracts else ", spot only"
     return TraderIdentity(
         kind=TraderKind.EXCHANGE,

@@ -36,6 +36,7 @@ _MANY_LAST: Final = re.compile(r"^([A-Z][A-Z0-9]+?)(1000+)$")
 
 VENUES: Final = {"binance": "Binance", "bybit": "Bybit", "coinbase": "Coinbase", "kraken": "Kraken"}
 SPOT_ONLY: Final = "spot"
+WITH_CONTRACTS: Final = frozenset({"binance", "bybit", "kraken"})  # where contracts can be left out
 # What of an account is looked at, for the person who follows it.
 READ_HERE: Final = {
     "binance": "Spot, USD-M and COIN-M futures. Margin, funding and locked earn are not read.",

@@ -188,6 +188,9 @@ def _open(key: str) -> _Opened | ReadFailure:
     credential = rows.filter(pk=where.credential_id).first()
     if credential is None:
         return ReadFailure(FailureKind.FAILED, "the key of this account is gone; enter it anew")
+    if credential.check_error:
+        reason = f"its key is not used any more ({credential.check_error}); look at your keys"
+        return ReadFailure(FailureKind.FAILED, reason)
     try:
         keys = keys_open(credential=credential)
     except SealBroken as error:

@@ -1,7 +1,7 @@
 // The traders a portfolio follows: cards on the portfolio page, rows on the traders page.
 import { KeyedList, setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
-import { known, number, percent, plural, signed, signedPercent, tone, usd } from "../format.js";
-import { fillAllocation, fillSpark, fillSync, hueClass, positions } from "./shared.js";
+import { known, number, percent, plural, secondsBetween, signed, signedPercent, span, tone, usd } from "../format.js";
+import { fillAllocation, fillSpark, fillSync, hueClass, positions, serverNow } from "./shared.js";
 
 const byOrder = (a, b) => a.order - b.order || Number(a.follow_id) - Number(b.follow_id);
 
@@ -52,12 +52,20 @@ function fillCard({ root, slots }, trader) {
   setHidden(slots.said, !said(trader));
 }
 
+// A failing trader's next read stands with its state.
+function nextRead(trader) {
+  const reading = trader.follow_status === "active" && trader.sync_status === "active" && trader.next_sync_at;
+  const left = reading ? secondsBetween(serverNow(), trader.next_sync_at) : 0;
+  return left > 0 ? `next in ${span(left)}` : "";
+}
+
 function fillRow({ root, slots }, trader, view) {
   setAttribute(root, "id", `follow-${trader.follow_id}`);
   fillWho(slots, trader);
   fillSync(slots.sync, trader);
   const failing = known(trader.error_rate_pct) && Number(trader.error_rate_pct) > 0;
-  setText(slots.errors, failing ? `${percent(trader.error_rate_pct, 1)} of reads failed` : "");
+  setText(slots.errors, failing ? `${percent(trader.error_rate_pct, 1)} of reads failed in the last hour` : "");
+  setText(slots.next, nextRead(trader));
   setText(slots.note, trader.note ?? "");
   setAttribute(slots.note, "title", trader.note || null);
   setText(slots.fidelity, trader.fidelity ? fidelity(trader.fidelity) : "");
