@@ -1,4 +1,7 @@
-"""The measuring process of `benchmarks.sync`: `python -m benchmarks._sync_run ten|thousand` prints JSON."""
+"""The measuring process of `benchmarks.sync`: `python -m benchmarks._sync_run WHAT` prints JSON.
+
+WHAT is `ten`, `thousand` or `sharing`.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,8 @@ from traders.sync import sync_due  # noqa: E402
 ROUNDS: Final = 7
 ANSWER_S: Final = 0.2
 BUDGET_TIMES: Final = 20
+USERS: Final = 100
+SHARED: Final = 10
 ACCOUNT_VALUE: Final = Decimal("1282.812496")  # of the recorded answers
 
 
@@ -95,6 +100,24 @@ def thousand(venue: HyperliquidProcess) -> dict[str, float]:
     return {"wall_s": wall_s, "cpu_ms": cpu_s * 1000 / 1000}
 
 
+def sharing(venue: HyperliquidProcess) -> dict[str, float]:
+    """Have a hundred users ask to follow the same ten wallets; return the requests of one sync."""
+    settings.HYPERLIQUID_WEIGHT_PER_MINUTE = 100_000
+    for _ in range(USERS):
+        wallets_make(SHARED)
+    if len(sync_due(now=utc_now()).synced_ids) != SHARED:
+        raise RuntimeError("the first sync did not read ten traders")
+    settings.POSITION_CACHE_SECONDS = 0
+    before, now = venue.stats()["total"], utc_now()
+    Trader.objects.update(next_sync_at=now)
+    synced = len(sync_due(now=now).synced_ids)
+    return {
+        "requests": venue.stats()["total"] - before,
+        "synced": synced,
+        "follows": USERS * SHARED,
+    }
+
+
 def _round_trips_timed(trips_s: list[float]) -> None:
     """Write down how long each request to the venue takes."""
     plain = InfoClient._post
@@ -137,7 +160,7 @@ def main(what: str) -> None:
     venue = HyperliquidProcess()
     settings.HYPERLIQUID_URL = venue.url
     try:
-        print(json.dumps({"ten": ten, "thousand": thousand}[what](venue)))
+        print(json.dumps({"ten": ten, "thousand": thousand, "sharing": sharing}[what](venue)))
     finally:
         read_loop_close()
         venue.stop()

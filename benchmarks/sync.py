@@ -10,6 +10,9 @@ with answers that take 200 ms; and the wall time itself. Facts that change seldo
 minute, so 200 s is the floor whatever the program. It is measured with a refill twenty times as fast and the
 same burst, so that the floor is 10 s and the run shows the program, not the waiting. In earnest the wall time
 is the venue's; CPU time per trader says how much of it the program needs.
+
+`sync_sharing`: the requests of one sync while a hundred users follow the same ten traders, beside what they
+would be if each user's were read apart.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ BUDGET_TIMES: Final = 20
 FLOOR_RATIO_GOAL: Final = 1.25
 CPU_GOAL_MS: Final = 100.0  # half of one core over the 200 s
 PATIENCE_S: Final = 300
+REQUESTS_EACH: Final = 2  # perpetual and spot state
 
 
 def sync_10_traders() -> list[dict[str, Any]]:
@@ -59,6 +63,21 @@ def sync_1000_traders() -> list[dict[str, Any]]:
     ]
 
 
+def sync_sharing() -> list[dict[str, Any]]:
+    """Measure what a hundred users cost who follow the same ten traders."""
+    told = _measure("sharing")
+    each = told["requests"] / told["synced"]
+    return [
+        _at_most(
+            "sync_sharing",
+            told["requests"],
+            "requests per sync, 100 users x 10 traders",
+            10 * REQUESTS_EACH,
+            baseline=told["follows"] * each,
+        )
+    ]
+
+
 def _at_most(name: str, value: float, unit: str, goal: float, *, baseline: float | None) -> dict[str, Any]:
     """Return one figure whose goal is the largest value that holds."""
     return figure(
@@ -68,7 +87,11 @@ def _at_most(name: str, value: float, unit: str, goal: float, *, baseline: float
 
 def _measure(what: str) -> dict[str, Any]:
     """Run one measurement in a process of its own, with settings, services and a database of its own."""
-    return measured("_sync_run", what, what=f"{what} traders", patience_s=PATIENCE_S)
+    return measured("_sync_run", what, what=f"the sync ({what})", patience_s=PATIENCE_S)
 
 
-FIGURES: Final = {"sync_10_traders": sync_10_traders, "sync_1000_traders": sync_1000_traders}
+FIGURES: Final = {
+    "sync_10_traders": sync_10_traders,
+    "sync_1000_traders": sync_1000_traders,
+    "sync_sharing": sync_sharing,
+}
