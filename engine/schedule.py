@@ -27,6 +27,11 @@ BEAT_SCHEDULE: Final[dict[str, dict[str, Any]]] = {
     "judge traders' style": {"task": "upkeep.style", "schedule": 60.0, "options": {"expires": 60}},
     "tell of lost traders": {"task": "upkeep.lost_traders", "schedule": 600.0, "options": {"expires": 600}},
     "check keys of accounts": {"task": "upkeep.check_keys", "schedule": 600.0, "options": {"expires": 600}},
+    "read rules of venues": {
+        "task": "upkeep.venue_rules",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "prune old reads": {"task": "upkeep.prune", "schedule": 3600.0, "options": {"expires": 3600}},
     "audit the books": {"task": "upkeep.audit", "schedule": 86400.0, "options": {"expires": 86400}},
 }

@@ -220,6 +220,12 @@ def upkeep_style() -> None:
     style.style_watch(now=utc_now())
 
 
+@shared_task(name="upkeep.venue_rules")
+def upkeep_venue_rules() -> None:
+    """Read anew the rules of trading venues that were read more than six hours ago."""
+    upkeep.venue_rules_renew(now=utc_now())
+
+
 @shared_task(name="upkeep.prune")
 def upkeep_prune() -> None:
     """Delete snapshots older than 90 days and what else has had its time."""

@@ -23,9 +23,11 @@ from engine.fidelity_measuring import fidelity_summarise
 from engine.liquidation import portfolios_liquidate
 from engine.publishing import portfolios_changed
 from execution.orders import reservations_unlink
+from execution.venues.live import sends_prune
 from markets.candle_store import candles_prune
 from markets.models import World
 from markets.services import samples_prune
+from markets.venue_rules import venue_rules_keep
 from positions.audit import Finding, books_audit
 from positions.funding import positions_fund as portfolio_fund
 from positions.models import Position
@@ -131,6 +133,12 @@ def lost_traders_tell(*, now: datetime) -> int:
     return told
 
 
+def venue_rules_renew(*, now: datetime) -> None:
+    """Read the rules of trading venues that are due; what could not be read stands, and is logged."""
+    for failed in venue_rules_keep(now=now):
+        logger.warning("rules of a venue stand as they were read before: %s", failed)
+
+
 def prune(*, now: datetime) -> None:
     """Delete snapshots and reservations older than 90 days and what else has had its time, in batches."""
     logger.info("pruned %s, and %s hourly prices", sync_prune(now=now), samples_prune(now=now))
@@ -139,6 +147,7 @@ def prune(*, now: datetime) -> None:
     logger.info("pruned %s hours of traders' style", style_prune(now=now))
     logger.info("pruned %s gaps of the exit watch", gaps_prune(now=now))
     before = now - RESERVATIONS_KEPT
+    logger.info("pruned %s sendings to venues", sends_prune(before=before))
     reservations_unlink(before=before)
     while reservations_prune(before=before, limit=PRUNED_AT_ONCE) == PRUNED_AT_ONCE:
         logger.info("pruned %s reservations", PRUNED_AT_ONCE)

@@ -6,18 +6,24 @@ What is kept is enough to write an order, so that nobody has to load a venue's m
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models import Max
 
-from core.errors import BadAnswer, InputError, NotFound
+from core.errors import BadAnswer, InputError, NotFound, RetryLater
 from core.instruments import Instrument as InstrumentSpec
 from core.types import Policy
+from markets.budget import BudgetNow
 from markets.domain.venue_markets import VenueMarket, venue_markets
 from markets.exchanges import exchange_make, read_error
-from markets.models import VenueInstrument
+from markets.models import LIVE, Mark, VenueInstrument
 from markets.selectors import instrument_codes
+from markets.venue_limits import address_limit
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +44,16 @@ TYPES: Final[dict[tuple[str, Policy], str]] = {
     ("okx", Policy.PERP): "swap",
     ("hyperliquid", Policy.PERP): "swap",
 }
+# ccxt's names of the requests for all last prices, where a venue's coins are checked against our marks.
+PRICES: Final[dict[tuple[str, Policy], str]] = {
+    ("binance", Policy.SPOT): "publicGetTickerPrice",
+    ("binance", Policy.PERP): "fapiPublicGetTickerPrice",
+}
+SAME_COIN_WITHIN: Final = Decimal("0.2")  # of our mark; two coins of one name are hardly ever that close
+MARK_FRESH: Final = timedelta(minutes=5)
+RULES_LIFETIME: Final = timedelta(hours=6)
+LISTS_WEIGHT: Final = 40  # the lists of markets and prices together, at the heaviest venue
+LISTS_WAIT_S: Final = 10.0
 TICK_SIZE: Final = 4  # ccxt's name for "precision is given as a step"
 _COLUMNS: Final = (
     "symbol",
@@ -67,12 +83,13 @@ def venue_rules_refresh(*, venue: str, sandbox: bool, policy: str, now: datetime
     """Ask a venue for its markets and keep their rules; return how many of our instruments it trades.
 
     A market that is no longer listed, or whose rules cannot be read, stays, inactive. An answer that lists
-    less than half of what was active before is not believed. Must be called outside a transaction.
+    less than half of what was active before is not believed. A coin that costs there something else than our
+    mark says is another coin of that name: its market is kept inactive. Must be called outside a transaction.
 
     :raises InputError: there is no such venue, or it has no such markets here
     :raises RetryLater: no usable answer; what was kept before stands
     """
-    rules = _rules_read(venue=venue, sandbox=sandbox, policy=Policy(policy))
+    rules = _rules_read(venue=venue, sandbox=sandbox, policy=Policy(policy), now=now)
     with transaction.atomic():
         here = VenueInstrument.objects.filter(venue=venue, sandbox=sandbox, policy=policy)
         active_before = here.filter(active=True).count()
@@ -99,6 +116,21 @@ def venue_rules_refresh(*, venue: str, sandbox: bool, policy: str, now: datetime
         )
         here.exclude(read_at=now).update(active=False)
     return len({rule.code for rule in rules})
+
+
+def venue_rules_keep(*, now: datetime) -> list[str]:
+    """Refresh the rules that were read more than six hours ago; return in words which could not be.
+
+    What was kept before stands where the venue gives no usable answer.
+    """
+    read = VenueInstrument.objects.values_list("venue", "sandbox", "policy").annotate(newest=Max("read_at"))
+    failed = []
+    for venue, sandbox, policy, _ in read.filter(newest__lt=now - RULES_LIFETIME).order_by():
+        try:
+            venue_rules_refresh(venue=venue, sandbox=sandbox, policy=policy, now=now)
+        except RetryLater as error:
+            failed.append(f"{venue} {policy}{' sandbox' if sandbox else ''}: {error}")
+    return failed
 
 
 def venue_instruments_for(
@@ -143,7 +175,7 @@ def venue_symbol(*, venue: str, sandbox: bool, policy: str, code: str, quote: st
     return venue_instrument_get(venue=venue, sandbox=sandbox, policy=policy, code=code, quote=quote).symbol
 
 
-def _rules_read(*, venue: str, sandbox: bool, policy: Policy) -> list[VenueMarket]:
+def _rules_read(*, venue: str, sandbox: bool, policy: Policy, now: datetime) -> list[VenueMarket]:
     kind = TYPES.get((venue, policy))
     if venue == "hyperliquid" and kind is None:
         raise InputError("Hyperliquid is traded here with perpetuals only.", field="policy")
@@ -152,8 +184,10 @@ def _rules_read(*, venue: str, sandbox: bool, policy: Policy) -> list[VenueMarke
     client.number = str  # numbers stay as the venue wrote them
     if client.precisionMode != TICK_SIZE:
         raise InputError(f"{client.name} tells no steps that could be relied upon.", field="venue")
+    _pay(venue, policy)
     try:
         markets = client.fetch_markets()
+        prices = _prices_read(client, venue=venue, policy=policy) if not sandbox else {}
     except Exception as error:
         raise _read_failed(error, venue=venue) from error
     finally:
@@ -169,7 +203,51 @@ def _rules_read(*, venue: str, sandbox: bool, policy: Policy) -> list[VenueMarke
     )
     for problem in problems:
         log.warning("%s market left out, its rules cannot be read: %s", venue, problem)
-    return rules
+    return _same_coins(rules, prices=prices, now=now)
+
+
+def _pay(venue: str, policy: Policy) -> None:
+    """Take what the lists weigh from the venue's budget.
+
+    :raises RetryLater: there is no room, or the budget cannot be reached
+    """
+    bucket = "binance:usdm" if (venue, policy) == ("binance", Policy.PERP) else venue
+    allowance = address_limit(bucket)
+    if allowance is None:
+        return
+    budget = BudgetNow(venue=bucket, allowance=allowance, redis_url=settings.REDIS_URL)
+    try:
+        budget.take(min(LISTS_WEIGHT, allowance.burst), max_wait_s=LISTS_WAIT_S)
+    finally:
+        budget.close()
+
+
+def _prices_read(client: Any, *, venue: str, policy: Policy) -> dict[str, Decimal]:
+    """Return the last price of each market by the venue's name of it; none where the venue is not checked."""
+    method = PRICES.get((venue, policy))
+    if method is None:
+        return {}
+    rows = getattr(client, method)()
+    if not isinstance(rows, list):
+        raise BadAnswer(f"{venue} answered with no list of prices")
+    return {str(row["symbol"]): Decimal(str(row["price"])) for row in rows}
+
+
+def _same_coins(rules: list[VenueMarket], *, prices: dict[str, Decimal], now: datetime) -> list[VenueMarket]:
+    """Return the rules with those markets inactive whose coin is not the one that bears its name here.
+
+    Only markets whose price is known on both sides can be told; nothing opens where there is no fresh mark.
+    """
+    fresh = Mark.objects.filter(world_id=LIVE, received_at__gt=now - MARK_FRESH)
+    marks = dict(fresh.values_list("instrument_id", "price"))
+    kept = []
+    for rule in rules:
+        there, here = prices.get(rule.market_id), marks.get(rule.code)
+        differs = there is not None and here is not None and abs(there / here - 1) > SAME_COIN_WITHIN
+        if differs:
+            log.warning("%s costs %s at the venue and %s here; not traded there", rule.symbol, there, here)
+        kept.append(replace(rule, active=False) if differs else rule)
+    return kept
 
 
 def _read_failed(error: Exception, *, venue: str) -> Exception:
@@ -178,6 +256,8 @@ def _read_failed(error: Exception, *, venue: str) -> Exception:
 
     if isinstance(error, BaseError):
         return read_error(error, venue=venue)
-    if isinstance(error, AttributeError | KeyError | TypeError | ValueError):  # a body of another form
+    if isinstance(
+        error, AttributeError | KeyError | TypeError | ValueError | InvalidOperation
+    ):  # a body of another form
         return BadAnswer(f"{venue}: the list of markets cannot be read ({type(error).__name__})")
     return error

@@ -111,6 +111,9 @@ class BinanceExchange(LoopbackExchange):
                 return Answer({"serverTime": self._now_ms()})
             if name == "exchangeInfo":
                 return Answer(exchange_info(self.books["symbols"][market], server_ms=self._now_ms()))
+            if name == "price":
+                known = self.books["prices"].items()
+                return Answer([{"symbol": s, "price": f"{p:f}"} for (of, s), p in known if of == market])
             params = self._checked(seen)
             handler = getattr(self, f"_{seen.method.lower()}_{name}")
             return Answer(handler(market, params))

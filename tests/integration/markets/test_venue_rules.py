@@ -9,10 +9,12 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from core.errors import BadAnswer, InputError, NotFound, RetryLater
-from markets.models import Instrument, VenueInstrument
+from markets.models import LIVE, Instrument, VenueInstrument
+from markets.services import marks_write, world_ensure
 from markets.venue_rules import (
     venue_instrument_get,
     venue_instruments_for,
+    venue_rules_keep,
     venue_rules_refresh,
     venue_symbol,
 )
@@ -31,6 +33,11 @@ class Lists(LoopbackExchange):
             "api.binance.com/api/v3/exchangeInfo": exchange_info(SPOT, server_ms=1),
             "fapi.binance.com/fapi/v1/exchangeInfo": exchange_info(PERP, server_ms=1),
             "demo-fapi.binance.com/fapi/v1/exchangeInfo": exchange_info(PERP[:1], server_ms=1),
+            "api.binance.com/api/v3/ticker/price": [{"symbol": "BTCUSDT", "price": "50000.00000000"}],
+            "fapi.binance.com/fapi/v1/ticker/price": [
+                {"symbol": "BTCUSDT", "price": "50000.00", "time": 1},
+                {"symbol": "1000PEPEUSDT", "price": "0.0070000", "time": 1},
+            ],
             "api.hyperliquid.xyz/info": meta_and_contexts(HYPERLIQUID),
         }
 
@@ -93,7 +100,7 @@ def test_binance_perpetuals_keep_their_own_steps(lists: Lists) -> None:
     assert (btc.quote, btc.max_leverage) == ("USDT", 10)  # the venue names none, ours counts
     assert (rules["kPEPE"].multiplier, rules["kPEPE"].price_step) == (D(1000), D("0.0000001"))
     assert venue_symbol(venue="binance", sandbox=False, policy="perp", code="kPEPE") == "1000PEPE/USDT:USDT"
-    assert [seen.path for seen in lists.asked()] == ["/fapi/v1/exchangeInfo"]
+    assert [seen.path for seen in lists.asked()] == ["/fapi/v1/exchangeInfo", "/fapi/v1/ticker/price"]
 
 
 def test_a_tick_that_is_no_power_of_ten(lists: Lists) -> None:
@@ -171,6 +178,38 @@ def test_a_bad_line_changes_nothing(lists: Lists, venue: str, kind: str, status:
     with pytest.raises(RetryLater):
         refresh(venue, now=NOW + timedelta(days=1))
     assert list(VenueInstrument.objects.order_by("pk").values()) == before
+
+
+def marks(now: datetime, **prices: str) -> None:
+    world = world_ensure(name=LIVE, now=now)
+    marks_write(world=world, prices={k: D(v) for k, v in prices.items()}, quoted_at=now, received_at=now)
+
+
+def test_another_coin_of_the_same_name_is_not_traded(lists: Lists) -> None:
+    marks(NOW, BTC="49000", kPEPE="0.0031")
+    refresh()
+    assert sorted(specs()) == ["BTC", "DOGE", "ETH", "PAXG"]
+    marks(NOW + timedelta(hours=7), BTC="30000", kPEPE="0.0069")
+    assert venue_rules_keep(now=NOW + timedelta(hours=7)) == []
+    assert sorted(specs()) == ["DOGE", "ETH", "PAXG", "kPEPE"]
+    refresh(now=NOW + timedelta(days=1))  # no fresh mark says anything
+    assert sorted(specs()) == ["BTC", "DOGE", "ETH", "PAXG", "kPEPE"]
+
+
+def test_rules_are_kept_fresh(lists: Lists) -> None:
+    refresh()
+    refresh("hyperliquid", now=NOW + timedelta(hours=5))
+    lists.seen.clear()
+    assert venue_rules_keep(now=NOW + timedelta(hours=5)) == []
+    assert lists.asked() == []
+    lists.fault("cut")
+    (failed,) = venue_rules_keep(now=NOW + timedelta(hours=7))
+    assert failed.startswith("binance perp: ")
+    assert venue_rules_keep(now=NOW + timedelta(hours=7)) == []
+    assert VenueInstrument.objects.get(venue="binance", instrument="BTC").read_at == NOW + timedelta(hours=7)
+    assert VenueInstrument.objects.get(venue="hyperliquid", instrument="BTC").read_at == NOW + timedelta(
+        hours=5
+    )
 
 
 def test_what_is_not_traded_here_is_refused(lists: Lists) -> None:
