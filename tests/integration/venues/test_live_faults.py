@@ -15,11 +15,10 @@ from execution.venues.base import Accepted, CancelAnswer, OrderRef, Refused, Ven
 from execution.venues.live import sends_prune
 from execution.venues.live_budget import BUDGETS
 from execution.venues.live_line import POOL
-from markets.domain.allowance import BudgetPriority
+from markets.domain.allowance import Allowance, BudgetPriority
 from markets.exchanges import AccessRefused
 from markets.models import LIVE, Instrument
 from markets.services import marks_write, world_ensure
-from markets.venue_limits import address_limit
 from tests.integration.venues.stands import ACCOUNT, LoopbackStand
 
 pytestmark = pytest.mark.django_db
@@ -322,13 +321,15 @@ def test_a_spent_budget_sends_nothing_and_leaves_room_for_exits(
     live: LoopbackStand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live.hold("0.02")
-    monkeypatch.setattr("execution.venues.live_budget.LONGEST_WAIT_S", 0.0)
+    small = Allowance(burst=40, rate=0.01)  # fills up too slowly to matter here
+    monkeypatch.setattr("execution.venues.live_budget.address_limit", lambda bucket: small)
+    BUDGETS.close()
     bucket = {"binance-perp": "binance:usdm", "binance-spot": "binance", "hyperliquid": "hyperliquid"}[
         live.name
     ]
-    budget = BUDGETS.get(bucket=bucket, account="", allowance=address_limit(bucket))
+    budget = BUDGETS.get(bucket=bucket, account="", allowance=small)
     assert budget is not None
-    budget.take(budget.burst * 0.95, max_wait_s=60, priority=BudgetPriority.EXIT)
+    budget.take(37, max_wait_s=0.01, priority=BudgetPriority.EXIT)
     entry, exit_ = live.request(limit="49000"), live.request("SELL", "0.01", "49500", reduce_only=True)
     live.exchange.seen.clear()
     with pytest.raises(RateLimited):
