@@ -39,6 +39,7 @@ PAGES = [
 POSTS = [
     "follow_remove",
     "follow_move",
+    "follow_style",
     "weights_save",
     "trader_add",
     "cash_deposit",
