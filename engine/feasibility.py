@@ -78,7 +78,13 @@ def _fresh(book: TraderBook) -> TraderBook:
 def _markets(inputs: CopyInputs, positions: tuple[PreviewPosition, ...]) -> dict[str, Market]:
     """Return the markets, with the trader's own marks where a world that has just begun has none yet."""
     markets = dict(inputs.markets)
-    missing = {p.code: p for p in positions if underlying_of(p.code)[0] not in markets}
+    missing: dict[str, PreviewPosition] = {}
+    for position in positions:
+        underlying, units = underlying_of(position.code)
+        if underlying not in markets:
+            missing.setdefault(position.code, position)
+            if units == 1:  # WBTC is bought as BTC
+                missing.setdefault(underlying, position)
     for row in Instrument.objects.filter(code__in=missing).order_by("code"):
         mark = missing[row.code].mark_price
         if mark is not None and row.underlying not in markets:

@@ -47,7 +47,7 @@ def _trader(context: ViewContext, follow: Follow, unrealized: Decimal) -> dict[s
         "kind": trader.kind,
         "detail": trader.detail or short_key(trader),
         "key": trader.key,
-        "note": " ".join([trader.note, *(snapshot.notes if snapshot else ())]).strip(),
+        "note": " ".join([*(snapshot.notes if snapshot else ()), trader.note]).strip(),
         "signals": [{"code": row.code, "side": row.side} for row in context.signals.get(trader.pk, ())],
         "fidelity": _fidelity(context.fidelity.get(follow.pk)),
         "style": [

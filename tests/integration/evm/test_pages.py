@@ -13,6 +13,9 @@ from accounts.models import Portfolio
 from allocation.models import Follow
 from core.clock import utc_now
 from engine.portfolios import portfolio_open
+from markets.recordings import recording_get
+from markets.services import instruments_ensure
+from tests.integration.evm.anvil import BALANCE_OF, DECIMALS, SUPPLY, says
 from tests.integration.evm.conftest import ETHER, OTHER, WALLET, LocalChain
 from traders.models import Trader
 
@@ -73,6 +76,20 @@ def test_preview_then_follow(page: Client, portfolio: Portfolio, chain: LocalCha
     assert answer.status_code == 302
     follow = Follow.objects.select_related("trader").get(portfolio=portfolio)
     assert (follow.trader.kind, follow.trader.key, follow.trader.owner) == ("evm", f"local:{WALLET}", None)
+
+
+def test_a_wrapped_coin_is_foreseen_as_the_plain_one(
+    page: Client, portfolio: Portfolio, chain: LocalChain
+) -> None:
+    """BEY-4, CON-1: no venue here trades WBTC; it is bought as BTC, also before the first price is heard."""
+    instruments_ensure(instruments=recording_get(name="replay:alpha_arena").instruments)
+    fixed = {DECIMALS: 8, SUPPLY: 21 * 10**14, BALANCE_OF: 10**8}
+    chain.feed("BTC", 60000)
+    chain.token("WBTC", chain.anvil.code("0x" + "b1" * 20, says(fixed)), decimals=8, feed="BTC")
+    chain.write()
+    text = add(page, portfolio, kind="evm", chain="local", address=WALLET).content.decode()
+    assert "$63,000.00" in text
+    assert "Not traded here" not in text
 
 
 @pytest.mark.parametrize(
