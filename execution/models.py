@@ -186,6 +186,15 @@ class Fill(models.Model):
     quantity = models.DecimalField(**QUANTITY_DIGITS, help_text="Base units, always positive.")
     price = models.DecimalField(**PRICE_DIGITS)
     fee = models.DecimalField(**MONEY_DIGITS, help_text="Quote currency; positive is paid.")
+    fee_quantity = models.DecimalField(
+        **QUANTITY_DIGITS, default=ZERO, help_text="Base units that the venue kept as its fee, besides."
+    )
+    booked_quantity = models.DecimalField(
+        **QUANTITY_DIGITS,
+        null=True,
+        blank=True,
+        help_text="What went into the position, where that is not all of it.",
+    )
     world_at = models.DateTimeField()
     received_at = models.DateTimeField(default=utc_now)
 
@@ -195,6 +204,14 @@ class Fill(models.Model):
             models.UniqueConstraint(fields=["order", "venue_fill_id"], name="fill_booked_once"),
             models.CheckConstraint(condition=Q(quantity__gt=0), name="fill_quantity_positive"),
             models.CheckConstraint(condition=Q(price__gt=0), name="fill_price_positive"),
+            models.CheckConstraint(
+                condition=Q(fee_quantity__gte=0)
+                & (
+                    Q(booked_quantity__isnull=True)
+                    | Q(booked_quantity__gt=0, booked_quantity__lte=F("quantity"))
+                ),
+                name="fill_keeps_a_part",
+            ),
         ]
 
     def __str__(self) -> str:

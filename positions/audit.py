@@ -151,11 +151,12 @@ _BOOK_CHECKS: Final = (
     Check(
         "fill_is_distributed",
         f"""
-        SELECT p.portfolio_id, p.quantity * p.sign, p.booked,
+        SELECT p.portfolio_id, p.kept * p.sign, p.booked,
                'fill ' || p.id || ' at ' || p.price || ', fee ' || p.fee
                || ', against the slices it went to, worth ' || p.notional || ', fees ' || p.fees
         FROM (
             SELECT fill.id, o.portfolio_id, fill.quantity, fill.price, fill.fee,
+                   coalesce(fill.booked_quantity, fill.quantity) AS kept,
                    CASE o.side WHEN 'BUY' THEN 1 ELSE -1 END AS sign,
                    coalesce(sum(e.quantity), 0) AS booked, coalesce(sum(e.notional), 0) AS notional,
                    coalesce(sum(e.fee), 0) AS fees
@@ -164,7 +165,7 @@ _BOOK_CHECKS: Final = (
             GROUP BY fill.id, o.id
         ) AS p
         WHERE {_OF_PORTFOLIO} AND (
-            p.booked <> p.quantity * p.sign OR p.fees <> p.fee
+            p.booked <> p.kept * p.sign OR p.fees <> p.fee
             OR abs(p.notional - p.quantity * p.price * p.sign) > 0.000000005
         )
         """,  # noqa: S608

@@ -7,6 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
 
 from allocation.capital import LedgerLine, Move, account_move, ledger_write
 from allocation.locks import capital_lock
@@ -14,13 +16,22 @@ from allocation.models import CapitalAccount
 from core.decimals import ZERO, to_money
 from core.errors import BooksDiffer
 from core.types import Policy
-from execution.desks import PAPER
+from execution.desks import PAPER, desk_of
 from execution.domain.orders import OrderStatus, signed
 from execution.locks import order_lock
 from execution.models import Fill, Order
 from execution.orders import order_fill_record
 from execution.venues.base import VenueFill
-from positions.domain.booking import Book, Booked, Share, fill_apply, fill_shares, notional_of
+from positions.domain.booking import (
+    Book,
+    Booked,
+    Share,
+    fill_apply,
+    fill_shares,
+    notional_of,
+    quantity_kept,
+    shares_kept,
+)
 from positions.domain.settlement import Settlement, perp_settle, spot_settle
 from positions.domain.status import PositionStatus, status_after_fill
 from positions.exits import guard_follow
@@ -75,7 +86,9 @@ def fill_book(*, order_id: int, fill: VenueFill, now: datetime) -> FillBooked | 
         venue_fill_id=fill.venue_fill_id,
         quantity=fill.quantity,
         price=fill.price,
-        fee=to_money(fill.fee),
+        fee=ZERO if fill.fee_base_quantity else to_money(fill.fee),
+        fee_quantity=fill.fee_base_quantity,
+        booked_quantity=_booked_quantity(order=order, fill=fill),
         world_at=fill.world_at,
         received_at=now,
     )
@@ -102,6 +115,23 @@ def fill_book(*, order_id: int, fill: VenueFill, now: datetime) -> FillBooked | 
         fee=row.fee,
         realized=booked.realized,
         deficit=CapitalAccount.objects.values_list("deficit", flat=True).get(pk=portfolio_id),
+    )
+
+
+def _booked_quantity(*, order: Order, fill: VenueFill) -> Decimal | None:
+    """Return what of a fill enters the position; None: all of it, as where no fee is kept in base units."""
+    before = order.fills.aggregate(
+        fees=Sum("fee_quantity"), kept=Sum(Coalesce("booked_quantity", "quantity")), gross=Sum("quantity")
+    )
+    if not fill.fee_base_quantity and not before["fees"]:
+        return None
+    return quantity_kept(
+        quantity=fill.quantity,
+        fee=fill.fee_base_quantity,
+        gross=before["gross"] or ZERO,
+        fees=before["fees"] or ZERO,
+        kept=before["kept"] or ZERO,
+        step=desk_of(portfolio_id=order.portfolio_id).spec(order.instrument).quantity_step,
     )
 
 
@@ -138,7 +168,8 @@ def _net_book(
     *, held: HeldPosition, order: Order, row: Fill, account: CapitalAccount, funding: Decimal, now: datetime
 ) -> Booked:
     """Book a fill into slices, net position, order and account."""
-    quantity = signed(side=order.side, quantity=row.quantity)
+    kept = row.quantity if row.booked_quantity is None else row.booked_quantity
+    quantity = signed(side=order.side, quantity=kept)
     size = notional_of(quantity=row.quantity, price=row.price)
     notional = signed(side=order.side, quantity=size)
     position = held.position
@@ -184,10 +215,12 @@ def _slices_book(
     shares: list[Share] = fill_shares(
         slices=[part.quantity for part in parts],
         filled_before=signed(side=order.side, quantity=order.filled_quantity),
-        quantity=quantity,
+        quantity=signed(side=order.side, quantity=row.quantity),
         notional=notional,
         fee=row.fee,
     )
+    if row.booked_quantity is not None:
+        shares = shares_kept(shares=shares, quantity=quantity)
     for share in shares:
         entry = SliceEntry(
             kind=SliceEntry.Kind.FILL,

@@ -20,10 +20,10 @@ Average-cost method as described in IAS 2, paragraph 27 (weighted average cost).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from core.decimals import EXACT, MONEY_STEP, QUANTITY_STEP, ZERO, part_of, split_pro_rata
+from core.decimals import EXACT, MONEY_STEP, QUANTITY_STEP, ZERO, part_of, split_pro_rata, to_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +119,29 @@ def fill_shares(
         for index, part in enumerate(quantities)
         if part
     ]
+
+
+def quantity_kept(
+    *, quantity: Decimal, fee: Decimal, gross: Decimal, fees: Decimal, kept: Decimal, step: Decimal
+) -> Decimal:
+    """Return how much of a purchase enters the position where the venue keeps its fee in what was bought.
+
+    Over all fills of the order, what was bought less the fees, rounded down to the venue's step: so what is
+    held can be sold again. The rest of a step stays in the account and is not counted as ours.
+
+    A worked example with a step of 0.001: 0.010 bought for a fee of 0.00001 keeps 0.009, and 0.010 more
+    keeps 0.010, since 0.01998 are there in all.
+
+    :param quantity: of this fill, ``fee`` of it kept by the venue; both base units, positive
+    :param gross: filled before, ``fees`` kept of it by the venue, ``kept`` of it in the position
+    :param step: the smallest difference between two order quantities there
+    """
+    there = to_step(gross + quantity - fees - fee, step) - kept
+    # A fill of a single step leaves less than one: it is held as it is until the next fill completes it.
+    return min(quantity, there) if there > 0 else quantity - fee
+
+
+def shares_kept(*, shares: Sequence[Share], quantity: Decimal) -> list[Share]:
+    """Return shares of which only ``quantity``, signed, enters the position; what they cost stays."""
+    parts = split_pro_rata(quantity, [share.quantity for share in shares], step=QUANTITY_STEP)
+    return [replace(share, quantity=part) for share, part in zip(shares, parts, strict=True)]
