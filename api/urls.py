@@ -2,7 +2,15 @@
 
 from django.urls import path, re_path
 
-from api import agent_views, capital_views, credential_views, exit_views, trading_views, views
+from api import (
+    agent_views,
+    capital_views,
+    credential_views,
+    exit_views,
+    live_views,
+    trading_views,
+    views,
+)
 
 app_name = "api"
 _ONE = "portfolios/<int:portfolio_id>/"
@@ -49,6 +57,7 @@ urlpatterns = [
     path(f"{_ONE}capital/requests/", capital_views.RequestListView.as_view(), name="capital_requests"),
     path(_REQUEST, capital_views.RequestView.as_view(), name="capital_request"),
     path(f"{_REQUEST}use/", capital_views.RequestUseView.as_view(), name="capital_use"),
+    path(f"{_ONE}live/", live_views.LiveView.as_view(), name="live"),
     path(f"{_ONE}audit/", trading_views.AuditListView.as_view(), name="audit"),
     re_path(r"", views.NoSuchView.as_view(), name="nothing"),
 ]

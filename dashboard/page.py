@@ -16,6 +16,8 @@ from accounts.models import Portfolio, User
 from accounts.selectors import portfolio_get, portfolios_of
 from core.errors import InputError, NotFound
 from dashboard.conflicts import waiting_count
+from engine.live.accounts import live_get
+from engine.live.status import live_badge
 
 P = ParamSpec("P")
 REMEMBERED_FORMS: Final = 20
@@ -64,8 +66,19 @@ def page_render(
         "portfolio": portfolio,
         "portfolios": list(portfolios_of(user=request.user)),
         "waiting": waiting_count(portfolio=portfolio) if portfolio else 0,
+        "mode_badge": _mode_badge(portfolio) if portfolio else "",
     }
     return render(request, template, {**frame, **context}, status=status)
+
+
+def _mode_badge(portfolio: Portfolio) -> str:
+    """Return how the portfolio trades: dry run, paper, shadow, live in a sandbox or for real."""
+    if portfolio.dry_run:
+        return "Dry run"
+    try:
+        return live_badge(account=live_get(portfolio=portfolio))
+    except NotFound:
+        return portfolio.get_mode_display()
 
 
 def page_addresses(request: HttpRequest, page: paginator.Page[Any]) -> dict[str, str]:

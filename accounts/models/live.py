@@ -130,11 +130,6 @@ class LiveHolding(models.Model):
     def __str__(self) -> str:
         return f"{self.code} {self.quantity}"
 
-    @property
-    def foreign(self) -> str:
-        """The part that is not ours, signed, as plain text."""
-        return f"{(self.quantity - self.ours).normalize():f}"
-
 
 class LiveFinding(models.Model):
     """Something at the venue that our books do not explain. It is told and never booked by itself.

@@ -37,11 +37,6 @@ class LiveStatus:
     ramp: str = ""
     next_step: int | None = None
 
-    @property
-    def foreign(self) -> list[LiveHolding]:
-        """What the account holds beside ours."""
-        return [one for one in self.holdings if one.quantity != one.ours]
-
     def ways(self, finding: LiveFinding) -> list[tuple[str, str]]:
         """How a finding can be settled: name and label."""
         return [(way, LABELS[way]) for way in WAYS[finding.kind]]
@@ -56,7 +51,9 @@ def live_status(*, portfolio: Portfolio, now: datetime) -> LiveStatus:
         account = live_get(portfolio=portfolio)
     except NotFound:
         return LiveStatus(badge=portfolio.get_mode_display(), account=None, keys=tuple(keys))
-    ramp, following = ("", None) if account.state != LiveAccount.State.LIVE else ramp_read(account=account, now=now)
+    ramp, following = (
+        ("", None) if account.state != LiveAccount.State.LIVE else ramp_read(account=account, now=now)
+    )
     shadow = account.state in LiveAccount.ON_PAPER
     return LiveStatus(
         badge=live_badge(account=account),

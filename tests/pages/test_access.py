@@ -34,6 +34,7 @@ PAGES = [
     "ledger",
     "risk",
     "money",
+    "live",
     "settings",
 ]
 POSTS = [
@@ -45,6 +46,7 @@ POSTS = [
     "cash_deposit",
     "cash_withdraw",
     "cash_reset",
+    "live_ask",
     "settings",
     "limits_save",
     "exit_defaults_save",
@@ -71,6 +73,8 @@ def _address(name: str, portfolio: Portfolio, follow: Follow) -> str:
         numbers.append(_order(portfolio).pk)
     elif name.startswith("position"):
         numbers.append(_position(portfolio).pk)
+    elif name == "live_ask":
+        numbers.append("live_disconnect")
     elif name == "conflict":
         numbers.append(_conflict(portfolio).underlying)
     return reverse(f"dashboard:{name}", args=numbers)

@@ -1,4 +1,4 @@
-"""Fees that a venue keeps in what was bought: less is held, no cash is paid, all of it can be sold (EXE-5)."""
+"""Fees that a venue keeps in what was bought: less is held, no cash is paid, all can be sold (EXE-5)."""
 
 from __future__ import annotations
 
