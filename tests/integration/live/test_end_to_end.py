@@ -81,7 +81,7 @@ def coins(exchange: BinanceExchange, coin: str) -> D:
 
 
 def test_a_life_on_binances_wire(stage: Stage, binance_exchange: BinanceExchange) -> None:
-    """EXE-5, BEY-8: copied, filled with the fee kept in coins, sold, stopped; what is not ours is as it was."""
+    """EXE-5, BEY-8: copied, filled with the fee kept in coins, sold, stopped; the rest is as it was."""
     exchange = binance_exchange
     key = Credential.objects.create(
         owner=stage.portfolio.owner, purpose="trade", venue="binance", sandbox=True, name="Demo", mask="l",
