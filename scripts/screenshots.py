@@ -67,6 +67,7 @@ def pages_of(page: Page, base: str) -> dict[str, str]:
         "closed": f"{portfolio}/orders/closed/",
         "ledger": f"{portfolio}/orders/ledger/",
         "money": f"{portfolio}/money/",
+        "live": f"{portfolio}/live/",
         "settings": f"{portfolio}/settings/",
         "portfolio-new": f"{base}/portfolios/new/",
         "password": f"{base}/accounts/password/change/",
