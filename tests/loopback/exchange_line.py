@@ -8,7 +8,6 @@ import copy
 import json
 import socket
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -200,8 +199,3 @@ def _handler(exchange: LoopbackExchange) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_DELETE = do_PUT = _serve  # noqa: N815 - the names the standard library calls
 
     return Handler
-
-
-def waiting(fault: Fault) -> Callable[[], bool]:
-    """Return a condition that is true once a slow request has taken its fault."""
-    return lambda: fault.times <= 0
