@@ -6,6 +6,7 @@ Wrong values never get here, `portfolio_site.config` refuses them.
 from collections.abc import Sequence
 from typing import Any
 
+from cryptography.fernet import Fernet
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -28,6 +29,28 @@ def secret_key_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
             id="site.E001",
         )
     ]
+
+
+@register(Tags.security)
+def credential_keys_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse a sealing key that cannot seal, before somebody's secret is entered or cannot be opened."""
+    wrong = [place for place, key in enumerate(settings.CREDENTIAL_KEYS, start=1) if not _seals(key)]
+    return [
+        Error(
+            f"Number {place} of CREDENTIAL_KEYS is no sealing key.",
+            hint="Make one with “manage.py credential_keys new”; the old ones follow, with commas.",
+            id="site.E003",
+        )
+        for place in wrong
+    ]
+
+
+def _seals(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:
+        return False
+    return True
 
 
 @register(Tags.security)

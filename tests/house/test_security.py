@@ -59,6 +59,14 @@ def test_short_metrics_token_is_an_error(settings: Any) -> None:
     assert [(found.id, found.level) for found in run_checks()] == [("site.E002", ERROR)]
 
 
+def test_what_cannot_seal_is_an_error_that_quotes_nothing(settings: Any) -> None:
+    """SEC-1: said at the start, by its place in the list; a key is a secret."""
+    settings.CREDENTIAL_KEYS = [*settings.CREDENTIAL_KEYS, "almost-a-key"]
+    (found,) = run_checks()
+    assert (found.id, found.level) == ("site.E003", ERROR)
+    assert found.msg == "Number 2 of CREDENTIAL_KEYS is no sealing key."
+
+
 def test_short_secret_is_an_error(settings: Any) -> None:
     """SEC-1: a key that could be guessed is refused."""
     settings.SECRET_KEY = "changeme"

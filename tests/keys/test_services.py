@@ -22,6 +22,7 @@ from accounts.sealing import SealBroken, keys_open
 from allocation.models import Follow
 from core.clock import utc_now
 from core.errors import InputError, NotFound, RetryLater
+from core.types import TraderKind
 from engine.credentials import (
     TRIES_PER_HOUR,
     credential_add,
@@ -29,10 +30,13 @@ from engine.credentials import (
     credential_users,
     credentials_check,
 )
+from markets.models import LIVE
+from markets.services import world_ensure
 from tests.api.making import portfolio_make
 from tests.keys.conftest import MASTER, SECRETS, WALLET, WALLET_KEY, ec_pem, wish_of
 from tests.loopback.keys import BINANCE_KEY, PATHS, KeyVenues
 from traders.models import Trader
+from traders.reading import read_loop, read_loop_close
 
 pytestmark = pytest.mark.django_db
 
@@ -381,6 +385,21 @@ def test_a_mark_does_not_bring_a_revoked_key_back(venues: KeyVenues, alice: User
     credential_end(credential=Credential.objects.get(), via="page", now=utc_now())
     assert credential_mark(credential=made, error="late", permissions=None, now=utc_now()) is False
     assert Credential.objects.get().check_error == ""
+
+
+def test_an_account_is_not_read_with_a_key_that_was_marked(venues: KeyVenues, alice: User) -> None:
+    """What follows it sees a read that failed, with the reason; its venue is not asked."""
+    made, now = _add(alice), utc_now()
+    Credential.objects.update(check_error="This key can withdraw money from Binance.")
+    asked = len(venues.asked)
+    clock = world_ensure(name=LIVE, now=now).clock()
+    key = f"binance:{made.pk}"
+    found = read_loop().read(TraderKind.EXCHANGE, [key], clock=clock, now=now, max_wait_s=1)[0]
+    read_loop_close()
+    assert found.read is None
+    assert found.failure is not None
+    assert "is not used any more (This key can withdraw money" in found.failure.reason
+    assert len(venues.asked) == asked
 
 
 # ---------------------------------------------------------------- the words
