@@ -14,8 +14,10 @@ import { EquityPanel } from "./equity_panel.js";
 
 const at = (id) => document.getElementById(id);
 
-// What a screen shows at first. The rest is drawn once that has been painted, and before any news.
-const FOLD = { positions: 12, conflicts: 5 };
+// What a screen shows at first. The rest is drawn once that has been painted, and before any news. Positions begin
+// below the equity panel, so only a tall screen shows more than the first few.
+const ABOVE_POSITIONS_PX = 840, POSITION_PX = 44;
+const fold = () => ({ positions: Math.max(3, Math.ceil((innerHeight - ABOVE_POSITIONS_PX) / POSITION_PX)), conflicts: 4 });
 const BELOW = ["traders", "orders", "activity"];
 
 /** Renders a view into the page's regions; `render` takes what was touched. */
@@ -33,7 +35,7 @@ export class PortfolioPage {
   renderFold() {
     const changed = everything();
     for (const section of BELOW) changed.delete(section);
-    this.first = FOLD;
+    this.first = fold();
     this.render(changed);
     this.first = null;
   }
