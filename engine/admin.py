@@ -14,7 +14,9 @@ from accounts.models import AuditEntry, Portfolio, User
 from core.clock import utc_now
 from core.ids import uuid_new
 from engine.commands import command_accept
+from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
 from engine.models import Command, CycleState, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
+from engine.style_models import StyleDismissal
 
 _WHOSE = ("=portfolio__id", "portfolio__name", "portfolio__owner__email")
 
@@ -101,6 +103,73 @@ class ExitGapAdmin(ReadOnlyAdmin):
     list_display = ("id", "shard", "from_at", "until_at")
     search_fields = ("=shard",)
     ordering = ("-id",)
+
+
+@admin.register(CopiedSlice)
+class CopiedSliceAdmin(ReadOnlyAdmin):
+    """What each slice of a copying order answers to."""
+
+    list_display = (
+        "order_slice",
+        "follow",
+        "underlying",
+        "wished",
+        "sent",
+        "unsized_bps",
+        "own_price",
+        "price_kind",
+        "done",
+    )
+    list_filter = ("price_kind", "done")
+    list_select_related = ("order_slice", "follow__trader")
+    search_fields = ("=follow__portfolio__id", "=follow__trader__id", "=underlying")
+    ordering = ("-order_slice",)
+
+
+@admin.register(FillFidelity)
+class FillFidelityAdmin(ReadOnlyAdmin):
+    """Fills against their traders' own prices; positive is worse for the portfolio."""
+
+    list_display = (
+        "world_at",
+        "follow",
+        "fill",
+        "quantity",
+        "delay_bps",
+        "execution_bps",
+        "fee_bps",
+        "whole_bps",
+    )
+    list_select_related = ("follow__trader", "fill")
+    search_fields = ("=follow__portfolio__id", "=follow__trader__id", "=fill__order__id")
+    ordering = ("-id",)
+
+
+@admin.register(FollowFidelity)
+class FollowFidelityAdmin(ReadOnlyAdmin):
+    """Each follow's fidelity over thirty days."""
+
+    list_display = (
+        "follow",
+        "run",
+        "fills",
+        "whole_p50_bps",
+        "whole_p95_bps",
+        "unsized_p50_bps",
+        "updated_at",
+    )
+    list_select_related = ("follow__trader",)
+    search_fields = ("=follow__portfolio__id", "=follow__trader__id", "follow__trader__name")
+
+
+@admin.register(StyleDismissal)
+class StyleDismissalAdmin(ReadOnlyAdmin):
+    """Alarms of style that owners took for the new normal."""
+
+    list_display = ("at", "follow", "alarm")
+    list_select_related = ("follow__trader", "alarm")
+    search_fields = ("=follow__portfolio__id", "=follow__trader__id")
+    ordering = ("-at",)
 
 
 admin.site.unregister(Portfolio)

@@ -16,6 +16,7 @@ from execution.models import (
     PaperOrder,
     PaperStop,
     VenueOrphan,
+    VenueSend,
 )
 
 _WHOSE = ("=order__id", "=order__portfolio__id", "order__portfolio__owner__email", "order__underlying")
@@ -201,3 +202,23 @@ class PaperFaultAdmin(ReadOnlyAdmin):
     list_filter = ("operation", "kind")
     search_fields = ("=account",)
     ordering = ("-id",)
+
+
+@admin.register(VenueSend)
+class VenueSendAdmin(ReadOnlyAdmin):
+    """What left for a real venue, kept before it was sent."""
+
+    list_display = (
+        "sent_at",
+        "venue",
+        "account",
+        "instrument_code",
+        "is_stop",
+        "client_order_id",
+        "venue_order_id",
+        "refused",
+        "ended_at",
+    )
+    list_filter = ("venue", "policy", "is_stop")
+    search_fields = ("=client_order_id", "=venue_order_id", "=account", "=instrument_code", "refused")
+    ordering = ("-sent_at",)

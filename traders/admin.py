@@ -22,6 +22,7 @@ from traders.models import (
     TraderSnapshot,
 )
 from traders.services import trader_sync_pause, trader_sync_resume, trader_wake
+from traders.style_models import StyleAlarm, StyleHour
 
 _OF_TRADER: Final = (
     ("snapshots", "traders_tradersnapshot"),
@@ -189,3 +190,23 @@ class PushAgentAdmin(ReadOnlyAdmin):
     list_select_related = ("trader",)
     search_fields = ("=trader__id", "trader__name", "trader__owner__email")
     exclude = ("sealed",)
+
+
+@admin.register(StyleAlarm)
+class StyleAlarmAdmin(ReadOnlyAdmin):
+    """Times at which a trader left its own history."""
+
+    list_display = ("at", "trader", "measure", "text", "z", "run", "ended_at")
+    list_filter = ("measure", "ended_at")
+    list_select_related = ("trader",)
+    search_fields = ("=trader__id", "trader__name", "trader__key", "text")
+
+
+@admin.register(StyleHour)
+class StyleHourAdmin(ReadOnlyAdmin):
+    """What a trader's style is judged by."""
+
+    list_display = ("hour_at", "trader", "run", "reads", "held_reads", "leverage_sum", "turnover")
+    list_select_related = ("trader",)
+    search_fields = ("=trader__id", "trader__name", "trader__key")
+    ordering = ("-hour_at", "trader")

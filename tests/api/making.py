@@ -21,8 +21,10 @@ from allocation.models import (
 from core.clock import utc_now
 from core.ids import uuid_new
 from core.types import ConflictRule, Policy
+from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
 from engine.models import Command, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
 from engine.portfolios import portfolio_open
+from engine.style_models import StyleDismissal
 from execution.client_ids import client_order_id_new
 from execution.models import (
     Fill,
@@ -35,8 +37,9 @@ from execution.models import (
     PaperOrder,
     PaperStop,
     VenueOrphan,
+    VenueSend,
 )
-from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, World
+from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, VenueInstrument, World
 from positions.models import (
     ConflictApproval,
     ConflictOverride,
@@ -59,6 +62,7 @@ from traders.models import (
     Trader,
     TraderSnapshot,
 )
+from traders.style_models import StyleAlarm, StyleHour
 
 STAND_STILL = "replay:still"
 WORLD_START = datetime(2025, 10, 18, tzinfo=UTC)
@@ -327,6 +331,7 @@ def everything_make(*, owner: User) -> Portfolio:
         trader=trader, run=1, at=WORLD_START, code="BTC", side="HOLD", reason="Too little data.", outcome="-"
     )
     decision_make(portfolio=portfolio, follow=follow, order=order)
+    _venue_and_style_make(follow=follow, fill=fill)
     command = command_make(portfolio=portfolio)
     audit_write(
         action="portfolio.mode",
@@ -338,6 +343,39 @@ def everything_make(*, owner: User) -> Portfolio:
         now=utc_now(),
     )
     return portfolio
+
+
+def _venue_and_style_make(*, follow: Follow, fill: Fill) -> None:
+    """Make what is kept of a venue's rules, of what was sent there, of fidelity and of style."""
+    VenueInstrument.objects.create(
+        venue="binance", policy="perp", instrument_id="BTC", quote="USDT", symbol="BTC/USDT:USDT",
+        market_id="BTCUSDT", quantity_step="0.001", price_step="0.1", min_notional=100, maker_fee="0.0002",
+        taker_fee="0.0005", read_at=utc_now(),
+    )  # fmt: skip
+    VenueSend.objects.create(
+        client_order_id=client_order_id_new(), venue="binance", account=f"portfolio:{follow.portfolio_id}",
+        instrument_code="BTC", policy="perp", is_stop=False, sent_at=utc_now(), valid_until=utc_now(),
+    )  # fmt: skip
+    copied = CopiedSlice.objects.create(
+        order_slice=fill.order.slices.get(), follow=follow, underlying="BTC", wished=1, sent=1,
+        own_price=107_000, price_kind="entry",
+    )  # fmt: skip
+    FillFidelity.objects.create(
+        fill=fill, copied=copied, follow=follow, world_at=WORLD_START, quantity=fill.quantity, delay_bps=1,
+        execution_bps=2, fee_bps=3, whole_bps=6,
+    )  # fmt: skip
+    FollowFidelity.objects.create(
+        follow=follow, fills=1, whole_p50_bps=6, whole_p95_bps=6, delay_p50_bps=1, execution_p50_bps=2,
+        fee_p50_bps=3,
+    )  # fmt: skip
+    StyleHour.objects.create(
+        trader=follow.trader, run=1, hour_at=WORLD_START, reads=1, held_reads=1, leverage_sum=1, turnover=0
+    )
+    alarm = StyleAlarm.objects.create(
+        trader=follow.trader, run=1, measure="leverage", text="Leverage went from 1 to 5", before=1, after=5,
+        z=9, world_at=WORLD_START, ended_at=utc_now(),
+    )  # fmt: skip
+    StyleDismissal.objects.create(follow=follow, alarm=alarm)
 
 
 def exit_rules() -> dict[str, Decimal]:
