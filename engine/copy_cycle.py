@@ -24,6 +24,7 @@ from accounts.reading import consistent_read
 from allocation.capital import capital_version_raise
 from allocation.locks import capital_lock
 from allocation.models import Follow, FollowLeg
+from core.clock import Clock
 from core.errors import BooksDiffer
 from engine.act import CYCLE_EVERY, Acted, Superseded, plan_act
 from engine.decisions import DecisionNote, decision_store
@@ -40,6 +41,7 @@ from positions.models import ConflictApproval, ConflictRecord, Position
 logger = logging.getLogger(__name__)
 ATTEMPTS: Final = 3
 DUE_AT_ONCE: Final = 500
+MANY_S: Final = 1.0  # then orders have a turn
 LATE_AFTER: Final = timedelta(seconds=10)  # past its minute: its messages do not get through
 
 
@@ -132,14 +134,44 @@ def cycle_turn(*, portfolio_id: int, now: datetime) -> None:
         cycle_run(portfolio_id=late_id, now=now)
 
 
+def cycles_waiting(*, now: datetime) -> int:
+    """Return how many cycles are due, or were wanted a second ago, and nobody is asked for just now."""
+    return _free(CycleState.objects.filter(_due(now)), now).count()
+
+
 def cycles_due(*, now: datetime) -> list[int]:
     """Return the portfolios whose cycle is due, or was wanted a second ago and has not run, longest first.
 
     Each is handed out once in ``ASK_AGAIN``, however many ask, until it has run: a turn whose message is
     lost, or whose worker dies, comes again.
     """
-    due = Q(next_at__lte=now) | Q(wanted_at__lte=now - timedelta(seconds=1))
-    return _asked(CycleState.objects.filter(due), now=now, limit=DUE_AT_ONCE)
+    return _asked(CycleState.objects.filter(_due(now)), now=now, limit=DUE_AT_ONCE)
+
+
+def _due(now: datetime) -> Q:
+    return Q(next_at__lte=now) | Q(wanted_at__lte=now - timedelta(seconds=1))
+
+
+def _free(states: QuerySet[CycleState], now: datetime) -> QuerySet[CycleState]:
+    """Leave out those that a worker was asked for just now."""
+    return states.filter(Q(asked_at__isnull=True) | Q(asked_at__lte=now - ASK_AGAIN))
+
+
+def cycles_many(*, clock: Clock, seconds: float = MANY_S) -> int:
+    """Run the cycles that are wanted or due, longest first, for a moment; return how many were run.
+
+    Each is taken by one worker, and by another after ``ASK_AGAIN`` if that one died over it.
+    """
+    until_s, done = clock.monotonic_s() + seconds, 0
+    while clock.monotonic_s() < until_s:
+        at = clock.now()
+        waiting = Q(next_at__lte=at) | Q(wanted_at__isnull=False)
+        taken = _asked(CycleState.objects.filter(waiting), now=at, limit=1)
+        if not taken:
+            break
+        cycle_run(portfolio_id=taken[0], now=at)
+        done += 1
+    return done
 
 
 def _turn_take(*, portfolio_id: int, now: datetime) -> bool:
@@ -151,8 +183,7 @@ def _turn_take(*, portfolio_id: int, now: datetime) -> bool:
 @transaction.atomic
 def _asked(states: QuerySet[CycleState], *, now: datetime, limit: int) -> list[int]:
     """Take note that workers are asked for these, but for those that some were asked for just now."""
-    free = states.filter(Q(asked_at__isnull=True) | Q(asked_at__lte=now - ASK_AGAIN))
-    turn = free.select_for_update(skip_locked=True).order_by("next_at", "pk")
+    turn = _free(states, now).select_for_update(skip_locked=True).order_by("next_at", "pk")
     ids = list(turn.values_list("pk", flat=True)[:limit])
     CycleState.objects.filter(pk__in=ids).update(asked_at=now)
     return ids

@@ -14,6 +14,9 @@ from kombu.exceptions import OperationalError
 logger = logging.getLogger(__name__)
 MESSAGE_LIFETIME_S: Final = 30
 ORDERS_AT_ONCE: Final = 25
+CYCLES_BY_NAME: Final = 8
+PULLERS: Final = 4  # workers that take cycles from the database side by side
+PULL_LIFETIME_S: Final = 2
 
 
 def submit_later(order_id: int) -> None:
@@ -33,9 +36,22 @@ def accounts_later(portfolio_ids: Sequence[int]) -> None:
 
 
 def cycles_later(portfolio_ids: Sequence[int]) -> None:
-    """Ask for copy cycles; a lost message costs some seconds, since ``plan.due`` finds them too."""
+    """Ask for copy cycles; a lost message costs some seconds, since ``plan.due`` finds them too.
+
+    A few are asked for by name. Where many wait, whose turn it is stands in the database alone: some workers
+    are told to look there, so that ten thousand are woken as quickly as ten.
+    """
+    if len(portfolio_ids) > CYCLES_BY_NAME:
+        cycles_pull()
+        return
     for portfolio_id in portfolio_ids:
         _send("plan.cycle", portfolio_id)
+
+
+def cycles_pull() -> None:
+    """Tell some workers to take waiting cycles from the database; ``plan.due`` does so again each second."""
+    for _ in range(PULLERS):
+        _send("plan.many", lifetime_s=PULL_LIFETIME_S)
 
 
 def sync_later() -> None:
@@ -68,8 +84,8 @@ def recover_later(*, begun_at: datetime) -> None:
     _send("upkeep.recover", int(begun_at.timestamp()))
 
 
-def _send(task: str, *arguments: int | str | list[int]) -> None:
+def _send(task: str, *arguments: int | str | list[int], lifetime_s: int = MESSAGE_LIFETIME_S) -> None:
     try:
-        current_app.send_task(task, arguments, expires=MESSAGE_LIFETIME_S)
+        current_app.send_task(task, arguments, expires=lifetime_s)
     except OperationalError as error:
         logger.warning("%s%s not sent, Redis is away (%s); the sweep will find it", task, arguments, error)

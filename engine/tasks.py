@@ -31,7 +31,14 @@ from engine import (
 )
 from engine.exits import standing, sweep
 from engine.live import turn
-from engine.sending import accounts_later, cycles_later, live_submit_later, recover_later
+from engine.sending import (
+    CYCLES_BY_NAME,
+    accounts_later,
+    cycles_later,
+    cycles_pull,
+    live_submit_later,
+    recover_later,
+)
 from execution.orders import order_is_paper
 
 logger = logging.getLogger(__name__)
@@ -60,7 +67,17 @@ def sync_strategies() -> None:
 @shared_task(name="plan.due")
 def plan_due() -> None:
     """Ask for the copy cycles whose minute is over, or whose wake-up message was lost."""
-    cycles_later(copy_cycle.cycles_due(now=utc_now()))
+    now = utc_now()
+    if copy_cycle.cycles_waiting(now=now) > CYCLES_BY_NAME:
+        cycles_pull()
+    else:
+        cycles_later(copy_cycle.cycles_due(now=now))
+
+
+@shared_task(name="plan.many")
+def plan_many() -> None:
+    """Run the copy cycles that have waited longest, for a moment."""
+    copy_cycle.cycles_many(clock=SYSTEM_CLOCK)
 
 
 @shared_task(name="plan.cycle")

@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from allocation.models import Follow
 from engine.models import CycleState
-from engine.sending import cycles_later
+from engine.sending import CYCLES_BY_NAME, cycles_later
 
 ASK_AGAIN: Final = timedelta(seconds=3)  # after a worker was asked and the cycle has not run
 
@@ -36,7 +36,8 @@ def cycles_wake(*, portfolio_ids: Iterable[int], now: datetime, why: str, force_
     forced = {"forced_all": True} if force_all else {}
     wanted.update(wanted_at=now, wanted_why=why[:120], **forced)
     to_ask = [pk for pk, asked_at in asked.items() if asked_at is None or asked_at <= now - ASK_AGAIN]
-    CycleState.objects.filter(pk__in=to_ask).update(asked_at=now)
+    if len(to_ask) <= CYCLES_BY_NAME:  # of many, each is marked by the worker that takes it
+        CycleState.objects.filter(pk__in=to_ask).update(asked_at=now)
     transaction.on_commit(partial(cycles_later, to_ask))
 
 

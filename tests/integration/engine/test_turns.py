@@ -12,10 +12,18 @@ from accounts.models import Portfolio
 from allocation.models import CapitalAccount
 from core.clock import utc_now
 from engine import copy_cycle, sending
-from engine.copy_cycle import CYCLE_EVERY, LATE_AFTER, cycle_run, cycle_turn, cycles_due
+from engine.copy_cycle import (
+    CYCLE_EVERY,
+    LATE_AFTER,
+    cycle_run,
+    cycle_turn,
+    cycles_due,
+    cycles_many,
+    cycles_waiting,
+)
 from engine.models import CycleState
 from engine.wake import ASK_AGAIN, cycles_wake
-from tests.replaying import ReplayDriver
+from tests.replaying import ReplayDriver, StillClock
 from tests.running import TestProcesses, wait_until
 
 MOMENT = timedelta(milliseconds=1)
@@ -130,6 +138,30 @@ def test_each_turn_takes_along_who_is_late(arena: ReplayDriver, alice: Any, sent
     assert (state(busy).ran_at, state(quiet).ran_at) == (None, late_at)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_many_are_woken_by_few_messages_and_taken_from_the_database(
+    arena: ReplayDriver, alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SYN: one trader's change may concern ten thousand; whose turn it is stands in the database alone."""
+    tasks: list[str] = []
+    monkeypatch.setattr(sending, "_send", lambda task, *_, **__: tasks.append(task))
+    crowd = [
+        arena.portfolio(alice, name=f"Crowd {number}", keys=("grok-4",), policy="perp")
+        for number in range(sending.CYCLES_BY_NAME + 1)
+    ]
+    rest(arena)
+    tasks.clear()
+    now = arena.wall_at
+    cycles_wake(portfolio_ids=[portfolio.pk for portfolio in crowd], now=now, why="a trader changed")
+    assert tasks == ["plan.many"] * sending.PULLERS
+    assert cycles_waiting(now=now + timedelta(seconds=1)) == len(crowd)
+    clock = StillClock(now + timedelta(seconds=1))
+    assert cycles_many(clock=clock, seconds=60) == len(crowd)
+    assert [state(portfolio).ran_at for portfolio in crowd] == [clock.now()] * len(crowd)
+    assert cycles_waiting(now=clock.now()) == 0
+    assert cycles_many(clock=clock, seconds=60) == 0
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_behind_starves_nobody(
     processes: TestProcesses, arena: ReplayDriver, alice: Any, redis_client: redis.Redis
@@ -142,7 +174,8 @@ def test_a_worker_that_is_behind_starves_nobody(
     CycleState.objects.filter(portfolio=quiet).update(next_at=now - timedelta(minutes=1))
     redis_client.delete("plan")
     version = CapitalAccount.objects.get(portfolio=busy).version
-    sending.cycles_later([busy.pk] * 300)
+    for _ in range(300):
+        sending.cycles_later([busy.pk])
     worker = processes.worker(queues=("orders", "plan", "upkeep"))
     wait_until(lambda: state(quiet).ran_at, timeout_s=30, what="the turn of the quiet one")
     wait_until(lambda: redis_client.llen("plan") == 0, timeout_s=30, what="an empty queue")
