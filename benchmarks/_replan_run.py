@@ -137,18 +137,18 @@ def replan() -> dict[str, float]:
         told_s = (utc_now() - changed_at).total_seconds()
         undecided = CycleState.objects.filter(ran_at__isnull=True)
         wait_until(lambda: not undecided.exists(), timeout_s=PATIENCE_S, what="every portfolio's decision")
-    alone_s = _alone_s(play)
     took = sorted(
         (at - changed_at).total_seconds() for at in CycleState.objects.values_list("ran_at", flat=True)
     )
+    orders = Order.objects.filter(underlying=CODES[40]).count()
     return {
         "portfolios": PORTFOLIOS,
         "told_s": told_s,
-        "alone_s": alone_s,
+        "alone_s": _alone_s(play),
         "p50": own.quantile(took, 0.5),
         "p99": own.quantile(took, 0.99),
         "total": took[-1],
-        "orders": Order.objects.filter(underlying=CODES[40]).count(),
+        "orders": orders,
     }
 
 
