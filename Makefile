@@ -20,7 +20,7 @@ run: install ## Install what is missing, start everything, print the address and
 	@PORT="$(or $(PORT),$$PORT)" REPLAY_SPEED="$(or $(SPEED),$$REPLAY_SPEED)" exec $(BIN)/python -m portfolio_site.run
 
 test: install-dev ## Run unit and integration tests, then the journeys in a real browser
-	$(PYTEST) -n 2 --dist worksteal
+	$(PYTEST) -n 3 --dist worksteal
 	$(PYTEST) tests/journeys --override-ini="addopts=-ra --strict-markers --strict-config"
 
 check: install-dev ## What CI runs: lint, format, types, layers, migrations, known vulnerabilities, tests

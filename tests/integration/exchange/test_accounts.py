@@ -258,5 +258,5 @@ def test_its_requests_are_paid_from_the_venues_budgets(
     result = read(f"binance:{key_of(alice, 'binance').pk}", now, max_wait_s=0.2)
     assert result.failure is not None
     assert result.failure.kind is FailureKind.DEFERRED
-    assert 50 < (result.failure.retry_after_s or 0) < 61
+    assert 50 < (result.failure.retry_after_s or 0) < 70  # the pause, and then its room has to be earned
     assert not any("fapi" in name for name in exchanges.stats()["asked"])

@@ -25,8 +25,9 @@ def made_up(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[MadeUpWorld]:
 
 
 @pytest.fixture
-def far(monkeypatch: pytest.MonkeyPatch) -> FarVenue:
-    """The stand-in exchange."""
+def far(monkeypatch: pytest.MonkeyPatch, settings: Any) -> FarVenue:
+    """The stand-in exchange, on a server that trades live."""
+    settings.LIVE_TRADING = True
     return venue_stand_in(monkeypatch)
 
 
