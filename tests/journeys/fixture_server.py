@@ -188,6 +188,7 @@ class FixtureServer:
         context = {
             "portfolio": portfolio,
             "portfolios": [portfolio, Portfolio(pk=2, name="Wallets, spot")],
+            "mode_badge": portfolio.get_mode_display(),
             "nav": page,
             "view": self.view,
             "live": True,
