@@ -180,7 +180,9 @@ def size_measure(count: int) -> dict[str, float]:
         watch.turn(block_ms=1)
     loaded_s = time.monotonic() - begun_s
     told: dict[str, float] = {"loaded_s": loaded_s, "kb_per_1000": (rss_kb() - before_kb) * 1000 / count}
-    turns(watch, seconds=10)  # lets what was heard be written down
+    turns(watch, seconds=2)
+    while watch.writing:  # what was heard at the start is written down first
+        watch.turn(block_ms=1)
     told["quiet_cpu"] = run(watch, hits=False, seconds=MEASURED_S / 2)
     stats.took_s.clear()
     run(watch, hits=True, seconds=MEASURED_S)

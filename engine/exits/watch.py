@@ -133,6 +133,11 @@ class ExitWatch:
         """How many positions it watches."""
         return sum(len(shard.book) for shard in self._held.values())
 
+    @property
+    def writing(self) -> bool:
+        """Whether some of what moved is still to be written down."""
+        return self._saving is not None
+
     def let_go(self) -> None:
         """Give up every shard and forget everything; what is stored stays, and another goes on from it."""
         epochs = self._epochs()
