@@ -8,12 +8,13 @@ is for `EXCHANGE_GATEWAY`: the first part of a path is the exchange's host. Answ
 import asyncio
 import json
 import random
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+from tests.loopback.serving import app_serve, half_answer, hang_up
 
 DATA = Path(__file__).parent.parent / "data" / "exchange_accounts"
 TOLD_APART_BY = ("category", "cursor", "settleCoin")  # parameters that an answer depends on
@@ -115,31 +116,18 @@ class Exchanges:
         if fault == "hang":
             await asyncio.sleep(60)
         if fault == "half":
-            answer = web.StreamResponse(
-                headers={"Content-Type": "application/json", "Content-Length": str(len(text))}
-            )
-            await answer.prepare(request)
-            await answer.write(text[: len(text) // 2].encode())
-        assert request.transport is not None
-        request.transport.abort()  # "cut", and the end of "half"
-        return web.Response()
+            await half_answer(request, text)
+        return hang_up(request)  # "cut", and the end of "half"
 
 
 async def serve() -> None:
-    """Listen on a free loopback port, print it, and run until standard input ends."""
+    """Serve it until standard input ends."""
     exchanges = Exchanges()
     app = web.Application()
     app.router.add_post("/control", exchanges.control)
     app.router.add_get("/stats", exchanges.stats)
     app.router.add_route("*", "/{host}/{path:.*}", exchanges.answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    sys.stdout.write(f"{runner.addresses[0][1]}\n")
-    sys.stdout.flush()
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await runner.cleanup()
+    await app_serve(app)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ what was asked.
 import asyncio
 import json
 import random
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+from tests.loopback.serving import app_serve, half_answer, hang_up
 
 RECORDED = Path(__file__).parent.parent / "data" / "hyperliquid_info"
 LIGHT = {"l2Book", "allMids", "clearinghouseState", "orderStatus", "spotClearinghouseState", "exchangeStatus"}
@@ -233,32 +234,19 @@ class Loopback:
         if fault == "hang":
             await asyncio.sleep(60)
         if fault == "half":
-            answer = web.StreamResponse(
-                headers={"Content-Type": "application/json", "Content-Length": str(len(body))}
-            )
-            await answer.prepare(request)
-            await answer.write(body[: len(body) // 2].encode())
-        if request.transport is not None:  # who asked may have gone meanwhile
-            request.transport.abort()  # "cut", and the end of "half"
-        return web.Response()
+            await half_answer(request, body)
+        return hang_up(request)  # "cut", and the end of "half"
 
 
 async def serve() -> None:
-    """Listen on a free loopback port, print it, and run until standard input ends."""
+    """Serve it until standard input ends."""
     loopback = Loopback()
     app = web.Application()
     app.router.add_post("/info", loopback.info)
     app.router.add_get("/ws", loopback.socket)
     app.router.add_post("/control", loopback.control)
     app.router.add_get("/stats", loopback.stats)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    sys.stdout.write(f"{runner.addresses[0][1]}\n")
-    sys.stdout.flush()
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await runner.cleanup()
+    await app_serve(app)
 
 
 if __name__ == "__main__":

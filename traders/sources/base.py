@@ -15,8 +15,10 @@ from typing import Final, Protocol, runtime_checkable
 from django.utils.module_loading import import_string
 
 from core.clock import WorldTime
+from core.errors import EnsembleError, RateLimited
 from core.types import TraderKind
-from traders.domain.reads import ReadResult, RecentPnl
+from markets.budget import BudgetExhausted
+from traders.domain.reads import FailureKind, ReadFailure, ReadResult, RecentPnl
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,15 @@ class GroupedSource(Protocol):
     def group(self, key: str) -> str:
         """Return the place that a key is read from."""
         ...
+
+
+def read_failure(error: EnsembleError) -> ReadFailure:
+    """Return an error of a read as a value: what to do next, why, and the pause that was asked for."""
+    if isinstance(error, BudgetExhausted):
+        return ReadFailure(FailureKind.DEFERRED, str(error), error.retry_after_s)
+    if isinstance(error, RateLimited):
+        return ReadFailure(FailureKind.RATE_LIMITED, str(error), error.retry_after_s)
+    return ReadFailure(FailureKind.FAILED, str(error))
 
 
 # Heavy libraries stand behind some of these, so a module is imported when its kind is first read.

@@ -19,20 +19,19 @@ from time import perf_counter
 from typing import Final
 
 from core.clock import WorldTime
-from core.errors import EnsembleError, RateLimited, RetryLater
+from core.errors import EnsembleError, RetryLater
 from core.types import TraderKind
-from markets.budget import BudgetExhausted
 from markets.models import LIVE
 from markets.selectors import marks_for
 from traders.domain.chains import Chain
-from traders.domain.reads import FailureKind, ReadFailure, ReadResult, TraderRead
+from traders.domain.reads import ReadFailure, ReadResult, TraderRead
 from traders.domain.wallets import wallet_read
 from traders.evm.chain_file import chain_rpc_url, chains_all
 from traders.evm.node import ChainLook, ChainNode
 from traders.evm.rpc import RpcClient
 from traders.models import Trader
 from traders.payloads import snapshot_read
-from traders.sources.base import SourceHistory
+from traders.sources.base import SourceHistory, read_failure
 
 
 class EvmSource:
@@ -105,13 +104,13 @@ class EvmSource:
             node = self._node(name)
             look = await self._look(node, keys, before, now=now, max_wait_s=max_wait_s)
         except EnsembleError as error:
-            failures = dict.fromkeys(keys, _failure(error))
+            failures = dict.fromkeys(keys, read_failure(error))
         else:
             for key in keys:
                 try:
                     reads[key] = _read(node.chain, key, look, before.get(key), clock=clock, now=now)
                 except RetryLater as error:
-                    failures[key] = _failure(error)
+                    failures[key] = read_failure(error)
         duration_ms = round((perf_counter() - started_s) * 1000)
         return [
             ReadResult(
@@ -184,11 +183,3 @@ def _doubt(chain: Chain, look: ChainLook, before: TraderRead | None) -> str:
     if now_there == known:
         return ""
     return f"{chain.label} was reorganised: block {height} that was read before is no longer in it"
-
-
-def _failure(error: EnsembleError) -> ReadFailure:
-    if isinstance(error, BudgetExhausted):
-        return ReadFailure(FailureKind.DEFERRED, str(error), error.retry_after_s)
-    if isinstance(error, RateLimited):
-        return ReadFailure(FailureKind.RATE_LIMITED, str(error), error.retry_after_s)
-    return ReadFailure(FailureKind.FAILED, str(error))

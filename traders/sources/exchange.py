@@ -23,11 +23,11 @@ from django.conf import settings
 from accounts.models import Credential
 from accounts.sealing import AccountKeys, SealBroken, keys_open
 from core.clock import WorldTime
-from core.errors import EnsembleError, InputError, RateLimited
+from core.errors import EnsembleError, InputError
 from core.ids import fingerprint
 from core.instruments import underlying_of
 from core.types import TraderKind
-from markets.budget import BudgetExhausted, asking
+from markets.budget import asking
 from markets.exchange_meter import ExchangeMeter
 from markets.exchanges import exchange_make
 from markets.selectors import instrument_codes
@@ -45,7 +45,7 @@ from traders.domain.accounts import (
 from traders.domain.reads import FailureKind, ReadFailure, ReadResult, TraderPosition, TraderRead
 from traders.models import Trader
 from traders.payloads import positions_load
-from traders.sources.base import SourceHistory
+from traders.sources.base import SourceHistory, read_failure
 from traders.sources.exchanges import READERS, Asker, Contracts
 
 CLIENTS_MOST: Final = 128  # more than are ever read at once, so that none in use is closed
@@ -116,12 +116,8 @@ class ExchangeSource:
         try:
             with asking(asker=opened.asker, max_wait_s=max_wait_s):
                 read = await self._state(opened, clock=clock, now=now)
-        except BudgetExhausted as error:
-            failure = ReadFailure(FailureKind.DEFERRED, str(error), error.retry_after_s)
-        except RateLimited as error:
-            failure = ReadFailure(FailureKind.RATE_LIMITED, str(error), error.retry_after_s)
         except EnsembleError as error:
-            failure = ReadFailure(FailureKind.FAILED, str(error))
+            failure = read_failure(error)
         duration_ms = round((perf_counter() - started_s) * 1000)
         return ReadResult(key=key, asked_at=now, read=read, failure=failure, duration_ms=duration_ms)
 

@@ -32,16 +32,13 @@ from core.clock import WorldTime
 from core.decimals import ZERO
 from core.errors import BadAnswer, EnsembleError, RateLimited
 from core.instruments import STABLECOINS
-from markets.budget import BudgetExhausted
 from markets.hyperliquid import InfoClient
 from traders.domain.reads import (
-    FailureKind,
-    ReadFailure,
     ReadResult,
     RecentPnl,
     TraderRead,
 )
-from traders.sources.base import SourceHistory
+from traders.sources.base import SourceHistory, read_failure
 from traders.sources.hyperliquid_state import (
     PerpState,
     SpotBalance,
@@ -142,12 +139,8 @@ class HyperliquidSource:
         read, failure = None, None
         try:
             read = await self._state(key, clock=clock, now=now, max_wait_s=max_wait_s)
-        except BudgetExhausted as error:
-            failure = ReadFailure(FailureKind.DEFERRED, str(error), error.retry_after_s)
-        except RateLimited as error:
-            failure = ReadFailure(FailureKind.RATE_LIMITED, str(error), error.retry_after_s)
         except EnsembleError as error:
-            failure = ReadFailure(FailureKind.FAILED, str(error))
+            failure = read_failure(error)
         duration_ms = round((perf_counter() - started_s) * 1000)
         return ReadResult(key=key, asked_at=now, read=read, failure=failure, duration_ms=duration_ms)
 

@@ -11,6 +11,7 @@ from markets.models import LIVE
 from markets.recordings import recording_get
 from markets.services import instruments_ensure
 from tests.integration.evm.conftest import ETHER, OTHER, WALLET, LocalChain
+from tests.replaying import StillClock
 from traders.models import QuarantinedRead, Trader, TraderSnapshot
 from traders.services import trader_find_or_create, trader_identify, trader_preview
 from traders.sync import SyncOutcome, sync_due
@@ -19,21 +20,8 @@ pytestmark = pytest.mark.django_db
 MIXED = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 
-class StandingClock:
-    """A clock that stands."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic_s(self) -> float:
-        return 0.0
-
-
 def sync(at: datetime, **options: Any) -> SyncOutcome:
-    return sync_due(now=at, clock=StandingClock(at), chance=lambda: 0.0, **options)
+    return sync_due(now=at, clock=StillClock(at), chance=lambda: 0.0, **options)
 
 
 def latest(trader: Trader) -> TraderSnapshot:

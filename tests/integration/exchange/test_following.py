@@ -15,27 +15,13 @@ from engine.follows import follow_start
 from engine.portfolios import portfolio_open
 from tests.integration.exchange.conftest import SECRET
 from tests.loopback.running import ExchangesProcess
+from tests.replaying import StillClock
 from traders.models import SyncAttempt, Trader
 from traders.services import trader_preview
 from traders.sync import sync_due
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("instruments")]
 Keys = Callable[..., Credential]
-
-
-class StillClock:
-    """A clock that stands at one moment."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-
-    def now(self) -> datetime:
-        """Return the moment it stands at."""
-        return self.at
-
-    def monotonic_s(self) -> float:
-        """Return 0."""
-        return 0.0
 
 
 def portfolio_of(owner: Any) -> Portfolio:

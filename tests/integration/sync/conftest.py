@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.replaying import StillClock
 from traders.reading import read_loop_close
 
 
@@ -18,21 +19,6 @@ def now() -> datetime:
 def _loops_closed() -> Iterator[None]:
     yield
     read_loop_close()
-
-
-class StillClock:
-    """A clock that stands at one moment: what a sync sees and stores is exact."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-
-    def now(self) -> datetime:
-        """Return the moment it stands at."""
-        return self.at
-
-    def monotonic_s(self) -> float:
-        """Return 0."""
-        return 0.0
 
 
 @pytest.fixture
