@@ -27,7 +27,7 @@ from execution.venues.base import (
 from execution.venues.binance_line import NoSuchOrder, binance_read, binance_write, order_id
 from execution.venues.live_line import Line
 from execution.venues.live_read import at_ms, ms_of, number, text
-from execution.venues.live_types import fee_read, fill_name
+from execution.venues.live_types import fill_told
 from markets.models import VenueInstrument
 
 PAGE: Final = 1000
@@ -224,26 +224,19 @@ class BinanceOrders:
 
 def fill_read(row: dict[str, Any], market: VenueInstrument, *, client_order_id: str) -> VenueFill:
     """Return one of Binance's trades as a fill."""
-    quantity, price = number(row, "qty") * market.contract_size, number(row, "price")
     buyer = row["isBuyer"] if "isBuyer" in row else row.get("side") == "BUY"
-    fee = fee_read(
+    return fill_told(
         market=market,
         base_coin=market.market_id.removesuffix(market.quote),
         side="BUY" if buyer else "SELL",
-        quantity=quantity,
-        price=price,
-        coin=text(row, "commissionAsset"),
-        amount=number(row, "commission"),
-    )
-    return VenueFill(
-        client_order_id=client_order_id,
-        venue_fill_id=fill_name(market, text(row, "id"), text(row, "orderId")),
-        quantity=quantity,
-        price=price,
-        fee=fee.fee,
+        quantity=number(row, "qty") * market.contract_size,
+        price=number(row, "price"),
+        fee_coin=text(row, "commissionAsset"),
+        fee_amount=number(row, "commission"),
+        trade_id=text(row, "id"),
+        order_id=text(row, "orderId"),
         world_at=at_ms(row.get("time")),
-        fee_base_quantity=fee.fee_base_quantity,
-        fee_raw=fee.fee_raw,
+        client_order_id=client_order_id,
     )
 
 

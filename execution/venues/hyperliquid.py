@@ -31,7 +31,7 @@ from execution.venues.base import (
 )
 from execution.venues.live_line import OFFSETS, Line, NotSent, Silent
 from execution.venues.live_read import at_ms, ms_of, number, text
-from execution.venues.live_types import DuplicateId, VenueRefusal, fee_read, fill_name, skew_words
+from execution.venues.live_types import DuplicateId, VenueRefusal, fill_told, skew_words
 from markets.models import VenueInstrument
 
 FILLS_PAGE: Final = 2000
@@ -319,25 +319,18 @@ class HyperliquidPerp:
             begin_ms = newest_ms
 
     def _fill(self, row: dict[str, Any], market: VenueInstrument, *, client_order_id: str) -> VenueFill:
-        quantity, price = number(row, "sz"), number(row, "px")
-        fee = fee_read(
+        return fill_told(
             market=market,
             base_coin=market.market_id,
             side=SIDES[text(row, "side")],
-            quantity=quantity,
-            price=price,
-            coin=text(row, "feeToken"),
-            amount=number(row, "fee"),
-        )
-        return VenueFill(
-            client_order_id=client_order_id,
-            venue_fill_id=fill_name(market, text(row, "tid"), text(row, "oid")),
-            quantity=quantity,
-            price=price,
-            fee=fee.fee,
+            quantity=number(row, "sz"),
+            price=number(row, "px"),
+            fee_coin=text(row, "feeToken"),
+            fee_amount=number(row, "fee"),
+            trade_id=text(row, "tid"),
+            order_id=text(row, "oid"),
             world_at=at_ms(row.get("time")),
-            fee_base_quantity=fee.fee_base_quantity,
-            fee_raw=fee.fee_raw,
+            client_order_id=client_order_id,
         )
 
     def _state(self, line: Line) -> dict[str, Any]:

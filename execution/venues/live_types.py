@@ -140,6 +140,42 @@ def fee_read(
     )
 
 
+def fill_told(
+    *,
+    market: VenueInstrument,
+    base_coin: str,
+    side: str,
+    quantity: Decimal,
+    price: Decimal,
+    fee_coin: str,
+    fee_amount: Decimal,
+    trade_id: str,
+    order_id: str,
+    world_at: datetime,
+    client_order_id: str,
+) -> VenueFill:
+    """Return one trade of a venue as a fill, its fee in the market's quote currency (see ``fee_read``)."""
+    fee = fee_read(
+        market=market,
+        base_coin=base_coin,
+        side=side,
+        quantity=quantity,
+        price=price,
+        coin=fee_coin,
+        amount=fee_amount,
+    )
+    return VenueFill(
+        client_order_id=client_order_id,
+        venue_fill_id=fill_name(market, trade_id, order_id),
+        quantity=quantity,
+        price=price,
+        fee=fee.fee,
+        world_at=world_at,
+        fee_base_quantity=fee.fee_base_quantity,
+        fee_raw=fee.fee_raw,
+    )
+
+
 def fill_name(market: VenueInstrument, trade_id: str, order_id: str) -> str:
     """Return a name for a fill that no other fill of the venue has.
 
