@@ -62,6 +62,15 @@ class User(AbstractUser):
     email = models.EmailField(unique=True)
     role = models.CharField(max_length=10, choices=ROLES, default="user")
     last_portfolio_id = models.BigIntegerField(null=True, blank=True)
+    language = models.CharField(
+        max_length=8,
+        blank=True,
+        default="",
+        help_text="Of pages and messages; empty: what the browser asks for.",
+    )
+    time_zone = models.CharField(
+        max_length=64, blank=True, default="", help_text="IANA name in which times are shown; empty: UTC."
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
