@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
+from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AuditEntry, Credential, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
+from accounts.roles import role_set
 from accounts.services import api_tokens_revoke
+from core.clock import utc_now
 
 admin.site.site_header = "Ensemble"
 admin.site.site_title = "Ensemble admin"
@@ -98,6 +102,15 @@ class UserAddForm(LowerCaseEmail, AdminUserCreationForm):
 class UserEditForm(LowerCaseEmail, UserChangeForm):
     """A person's details."""
 
+    def clean(self) -> dict[str, Any]:
+        """Refuse to leave the platform without an administrator who can sign in."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        stays = cleaned.get("role") == User.Role.ADMIN and cleaned.get("is_active")
+        others = User.objects.filter(role=User.Role.ADMIN, is_active=True).exclude(pk=self.instance.pk)
+        if not stays and not others.exists():
+            raise ValidationError(_("This is the last administrator; make somebody else one first."))
+        return cleaned
+
 
 class PasswordAndTokensForm(AdminPasswordChangeForm):
     """Sets a password and ends the API tokens that were made with the old one."""
@@ -118,15 +131,16 @@ class UserAdmin(DjangoUserAdmin):
     change_password_form = PasswordAndTokensForm
     ordering = ("email",)
     list_display = ("email", "role", "is_active", "is_staff", "portfolio_count", "last_login", "date_joined")
-    list_filter = ("role", "is_active", "is_staff", "is_superuser")
+    list_filter = ("role", "is_active")
     search_fields = ("email", "first_name", "last_name")
-    readonly_fields = ("last_login", "date_joined", "last_portfolio_id")
+    readonly_fields = ("is_staff", "is_superuser", "last_login", "date_joined", "last_portfolio_id")
+    filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("email", "password")}),
         ("Name", {"fields": ("first_name", "last_name")}),
         (
             "Rights",
-            {"fields": ("role", "is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
+            {"fields": ("role", "is_active", "is_staff", "is_superuser")},
         ),
         ("Seen", {"fields": ("last_login", "date_joined", "last_portfolio_id")}),
     )
@@ -142,6 +156,16 @@ class UserAdmin(DjangoUserAdmin):
     def portfolio_count(self, user: User) -> int:
         """Return how many portfolios the person has."""
         return int(user.portfolio_count)  # type: ignore[attr-defined]
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save the details; a role goes its own way, through the audit log."""
+        wanted = obj.role
+        if change:
+            obj.role = User.objects.values_list("role", flat=True).get(pk=obj.pk)
+        super().save_model(request, obj, form, change)
+        role_set(
+            user=obj, role=wanted, by=cast("User", request.user), via=AuditEntry.Via.ADMIN, now=utc_now()
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Nobody is deleted: books refer to people."""

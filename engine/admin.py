@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 
 from accounts.admin import PortfolioAdmin, ReadOnlyAdmin
 from accounts.models import AuditEntry, Portfolio, User
+from accounts.roles import ADMIN_STOPS_PORTFOLIOS, role_allows
 from core.clock import utc_now
 from core.ids import uuid_new
 from engine.commands import command_accept
@@ -183,7 +184,7 @@ class StoppablePortfolioAdmin(PortfolioAdmin):
 
     def has_stop_permission(self, request: HttpRequest) -> bool:
         """Administrators alone stop what belongs to others."""
-        return bool(request.user.is_active and request.user.is_superuser)
+        return role_allows(user=request.user, may=ADMIN_STOPS_PORTFOLIOS)
 
     @admin.action(description="Emergency stop: cancel, close, freeze", permissions=["stop"])
     def emergency_stop(self, request: HttpRequest, queryset: QuerySet[Portfolio]) -> HttpResponse | None:

@@ -50,17 +50,20 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
         """Create an administrator."""
-        return self.create_user(email, password, is_staff=True, is_superuser=True, role="admin", **fields)
+        return self.create_user(email, password, **{**fields, "role": User.Role.ADMIN.value})
 
 
 class User(AbstractUser):
     """A person. The e-mail address is the sign-in name; roles widen what they may see, never whose money."""
 
-    ROLES = [("user", "User"), ("operator", "Operator"), ("admin", "Admin")]
+    class Role(models.TextChoices):
+        USER = "user", "User"
+        OPERATOR = "operator", "Operator"
+        ADMIN = "admin", "Admin"
 
     username = None  # type: ignore[assignment]
     email = models.EmailField(unique=True)
-    role = models.CharField(max_length=10, choices=ROLES, default="user")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.USER)
     last_portfolio_id = models.BigIntegerField(null=True, blank=True)
     language = models.CharField(
         max_length=8,
@@ -78,10 +81,27 @@ class User(AbstractUser):
     objects = UserManager()  # type: ignore[assignment,misc]
 
     class Meta:
-        constraints = [models.UniqueConstraint(Lower("email"), name="user_email_unique_any_case")]
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique_any_case"),
+            models.CheckConstraint(
+                condition=models.Q(role="user", is_staff=False, is_superuser=False)
+                | models.Q(role="operator", is_staff=True, is_superuser=False)
+                | models.Q(role="admin", is_staff=True, is_superuser=True),
+                name="user_flags_follow_role",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.email
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, with Django's own flags as the role says (``accounts.roles``)."""
+        self.is_staff = self.role != self.Role.USER
+        self.is_superuser = self.role == self.Role.ADMIN
+        only = kwargs.get("update_fields")
+        if only is not None and "role" in only:
+            kwargs["update_fields"] = {*only, "is_staff", "is_superuser"}
+        super().save(*args, **kwargs)
 
 
 class Portfolio(models.Model):

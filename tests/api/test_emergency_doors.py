@@ -80,9 +80,7 @@ def test_the_admin_asks_once_more_and_is_for_administrators(
     root = client_of(User.objects.create_superuser("root@example.com", "a long enough password"))
     page = reverse("admin:accounts_portfolio_changelist")
     chosen = {"action": "emergency_stop", "_selected_action": [portfolio.pk]}
-    staff = User.objects.create_user("staff@example.com", "a long enough password")
-    staff.is_staff = True
-    staff.save()
+    staff = User.objects.create_user("staff@example.com", "a long enough password", role="operator")
     client_of(staff).post(page, chosen | {"confirmed": "yes"})
     asked = root.post(page, chosen)
     assert b"Four models" in asked.content
