@@ -9,8 +9,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Portfolio
 from core.errors import NotFound
-from dashboard.conflicts import conflict_read, queue_read
+from dashboard.conflicts import conflict_read
 from dashboard.page import SignedInRequest, owner_page, page_render
+from engine.conflict_story import queue_read
 from engine.selectors import portfolio_view
 
 

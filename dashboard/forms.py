@@ -15,7 +15,7 @@ from allocation.domain.limits import PROFILES
 from allocation.models import Follow
 from allocation.own_limits import profile_limits
 from core.types import ConflictRule, OrderSide, Policy
-from dashboard.history import STATES, OrderFilter, follows_ever, underlyings_ordered
+from engine.trade_history import STATES, OrderFilter, follows_ever, underlyings_ordered
 from execution.models import Order
 
 LARGEST_AMOUNT: Final = Decimal(1_000_000_000)

@@ -11,9 +11,9 @@ from django.views.decorators.http import require_safe
 from accounts.models import Portfolio
 from core.errors import NotFound
 from dashboard.forms import OrderFilterForm
-from dashboard.history import closed_read, ledger_read, order_read, orders_read
 from dashboard.page import SignedInRequest, owner_page, page_addresses, page_render
 from engine.selectors import portfolio_view
+from engine.trade_history import closed_read, ledger_read, order_read, orders_read
 
 
 @owner_page

@@ -15,7 +15,7 @@ from django.shortcuts import render
 from accounts.models import Portfolio, User
 from accounts.selectors import portfolio_get, portfolios_of
 from core.errors import InputError, NotFound
-from dashboard.conflicts import waiting_count
+from engine.conflict_story import waiting_count
 from engine.live.accounts import live_get
 from engine.live.status import live_badge
 

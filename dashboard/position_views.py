@@ -12,7 +12,7 @@ from accounts.models import Portfolio
 from core.clock import utc_now
 from core.errors import NotFound
 from dashboard.page import SignedInRequest, owner_page, page_render
-from dashboard.position import candles_read, position_read
+from engine.position_story import candles_read, position_read
 from engine.selectors import portfolio_view
 
 

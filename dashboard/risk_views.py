@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import Portfolio
 from dashboard.exit_watch import exit_watch_read
 from dashboard.page import SignedInRequest, owner_page, page_render
-from dashboard.risk import risk_read
+from engine.risk_reading import risk_read
 from engine.selectors import portfolio_reading, view_build
 
 

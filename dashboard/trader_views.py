@@ -28,11 +28,11 @@ from dashboard.page import (
     page_addresses,
     page_render,
 )
-from dashboard.preview import accounts_read, catalog_read, copy_plan, follow_barrier
 from dashboard.risk_forms import WeightsForm
 from dashboard.selectors import follow_get, signals_read
 from dashboard.trader_forms import ChainWalletForm
 from engine import follows
+from engine.copy_preview import accounts_read, catalog_read, copy_plan, follow_barrier
 from engine.selectors import portfolio_view
 from traders.push import agents_of
 from traders.services import trader_preview

@@ -18,7 +18,7 @@ from core.clock import utc_now
 from core.errors import InputError
 from dashboard.forms import PortfolioForm
 from dashboard.page import SignedInRequest, form_already_done, form_done, form_refuse, owner_page, page_render
-from dashboard.preview import catalog_read
+from engine.copy_preview import catalog_read
 from engine.history import equity_history
 from engine.portfolios import portfolio_open
 from engine.selectors import portfolio_view

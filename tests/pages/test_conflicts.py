@@ -14,7 +14,8 @@ from django.urls import reverse
 from accounts.models import Portfolio, User
 from core.clock import utc_now
 from dashboard.bars import bar_of
-from dashboard.conflicts import conflict_read, queue_read
+from dashboard.conflicts import conflict_read
+from engine.conflict_story import queue_read
 from engine.models import CycleState
 from positions.models import ConflictApproval, ConflictRecord, Valuation
 from tests.integration.money.desk import Desk, desk_open

@@ -15,8 +15,8 @@ from django.urls import reverse
 
 from accounts.models import User
 from allocation.models import CapitalAccount
-from dashboard.history import OrderFilter, closed_read, order_read, orders_read
 from engine.models import CycleState
+from engine.trade_history import OrderFilter, closed_read, order_read, orders_read
 from execution.models import Order
 from execution.orders import order_submit
 from positions.booking import fill_book

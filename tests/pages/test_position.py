@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from dashboard.position import candles_read, position_read
 from engine.models import CycleState, ExitTrigger
+from engine.position_story import candles_read, position_read
 from execution.orders import order_submit
 from markets.models import Candle, World
 from positions.booking import fill_book

@@ -14,8 +14,8 @@ from accounts.models import User
 from allocation.models import Reservation
 from allocation.reservations import capital_reserve
 from core.clock import utc_now
-from dashboard.risk import effective_number, risk_read
 from engine.models import CycleState
+from engine.risk_reading import effective_number, risk_read
 from engine.selectors import portfolio_reading
 from execution.orders import order_submit
 from markets.models import LIVE, World

@@ -1,4 +1,4 @@
-"""What the history pages read: orders with their filters, one order whole, closed positions, the ledger.
+"""What was traded: orders with their filters, one order whole, closed positions, the ledger.
 
 Every list costs the same number of queries whatever its length.
 """

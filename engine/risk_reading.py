@@ -1,4 +1,4 @@
-"""What the risk page shows beyond the live view: use of the limits, concentration, reservations, trips."""
+"""Risk beyond the live view: use of the limits, concentration, reservations, past trips."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Concentration:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """What the risk page shows beyond the live view."""
+    """What is known of a portfolio's risk beyond the live view."""
 
     uses: tuple[Use, ...]
     concentration: Concentration

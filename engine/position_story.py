@@ -1,4 +1,4 @@
-"""What the page of one position reads: its fills, orders and exits, and the candles behind them."""
+"""One position whole: its chart, what closes it, its orders, whose it is."""
 
 from __future__ import annotations
 
