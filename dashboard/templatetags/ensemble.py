@@ -235,6 +235,13 @@ def number(value: object, digits: int = 2) -> str:
 
 
 @register.filter
+def percent(value: object, digits: int = 2) -> str:
+    """A share that is already in percent: ``12.50%``."""
+    text = number(value, digits)
+    return text if text == UNKNOWN else f"{text}%"
+
+
+@register.filter
 def signed(value: object, digits: int = 2) -> str:
     """As ``number``, with the sign always shown unless every shown digit is zero."""
     known = _decimal(value)
