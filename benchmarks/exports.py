@@ -2,7 +2,7 @@
 
 `export_rows`: a million points of an equity curve, read from a real database and written as CSV, a piece at a
 time, to nowhere. `export_memory`: by how much the process's memory grew meanwhile, beyond what ten thousand
-rows had taken before. Baseline of both: the same rows asked for at once and written with the standard library.
+rows had taken before. Baseline of both: the same rows asked for at once, written by the standard library.
 """
 
 from __future__ import annotations
