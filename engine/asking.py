@@ -9,6 +9,7 @@ from django.conf import settings
 
 from core.decimals import plain
 from core.types import ConflictRule
+from engine.alerting import conflicts_tell
 from engine.decisions import DecisionNote, decisions_store
 from engine.domain.plan_types import ApprovalAsk, ConflictHolder, CopyPlan
 from engine.gather import Gathered
@@ -24,7 +25,7 @@ def approvals_store(*, plan: CopyPlan, gathered: Gathered) -> None:
     waiting.filter(underlying__in=[*plan.approvals_over, *asked]).update(
         status=ConflictApproval.Status.OVER, decided_at=gathered.now
     )
-    ConflictApproval.objects.bulk_create(_row(ask, gathered) for ask in plan.asks)
+    asked_now = ConflictApproval.objects.bulk_create(_row(ask, gathered) for ask in plan.asks)
     if plan.asks:
         decisions_store(
             portfolio_id=gathered.portfolio.pk,
@@ -33,6 +34,7 @@ def approvals_store(*, plan: CopyPlan, gathered: Gathered) -> None:
             world_at=gathered.world_at,
             run=gathered.world.run,
         )
+        conflicts_tell(approvals=asked_now, at=gathered.now)
 
 
 def holder_written(*, holder: ConflictHolder) -> dict[str, Any]:

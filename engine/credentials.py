@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.core.cache import cache
+from django.db import transaction
 from django.db.models import Model
 from django.views.decorators.debug import sensitive_variables
 
@@ -32,8 +33,10 @@ from accounts.domain.keys import (
 )
 from accounts.models import Credential, LiveAccount, User
 from accounts.sealing import AccountKeys, SealBroken, keys_open
+from alerts.models import AlertChannel
 from allocation.models import Follow
 from core.errors import InputError, RetryLater
+from engine.alerting import key_refused_tell
 from markets.domain.permissions import KeyPermissions, permissions_refusal
 from markets.key_permissions import KeyVenue, key_venue_get, permissions_read, wallet_keys
 from traders.models import PushAgent
@@ -46,6 +49,7 @@ TRIES_PER_HOUR: Final = 30
 SEALED_COLUMNS: Final[tuple[tuple[type[Model], str], ...]] = (
     (Credential, "sealed"),
     (PushAgent, "sealed"),
+    (AlertChannel, "sealed"),
 )
 
 
@@ -169,9 +173,11 @@ def credentials_check(*, now: datetime, limit: int = CHECKED_AT_ONCE) -> KeysChe
             logger.warning("the key %s could not be checked: %s", credential.pk, told)
             unheard.append(credential.pk)
             continue
-        newly = credential_mark(credential=credential, error=error, permissions=words, now=now)
-        if newly:
-            logger.error("the key %s must not be used any more: %s", credential.pk, error)
+        with transaction.atomic():
+            newly = credential_mark(credential=credential, error=error, permissions=words, now=now)
+            if newly:
+                logger.error("the key %s must not be used any more: %s", credential.pk, error)
+                key_refused_tell(credential=credential, error=error, at=now)
         (refused if newly else fine).append(credential.pk)
     return KeysChecked(fine=tuple(fine), refused=tuple(refused), unheard=tuple(unheard))
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from accounts.models import Portfolio
+from engine.alerting import limits_tell
 from engine.models import Decision
 from execution.models import Order
 from markets.models import World
@@ -91,6 +92,7 @@ def decisions_tell(*, told: Sequence[Told], now: datetime) -> list[Decision]:
         for row, item in zip(rows, told, strict=True)
         for follow_id in dict.fromkeys(item.note.follow_ids)
     )
+    limits_tell(decisions=rows, at=now)
     return rows
 
 

@@ -16,6 +16,7 @@ from accounts.models import Portfolio
 from core.clock import Clock
 from core.decimals import dollars, plain
 from core.errors import BooksDiffer, RetryLater
+from engine.alerting import order_rejected_tell
 from engine.breakers import breakers_evaluate
 from engine.decisions import DecisionNote, decision_store
 from engine.publishing import portfolios_changed
@@ -199,6 +200,8 @@ def _trouble_note(*, order_id: int, now: datetime) -> None:
         order=order,
     )
     decision_store(portfolio=order.portfolio, note=note, now=now)
+    if order.status == Order.Status.REJECTED:
+        order_rejected_tell(order=order, at=now)
 
 
 def _follow_ids(order: Order) -> list[int]:

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from allocation.capital import capital_version_raise
 from allocation.models import Follow
 from core.errors import InputError, NotFound
+from engine.alerting import styles_tell
 from engine.decisions import DecisionNote, Told, decision_store, decisions_tell
 from engine.models import StyleDismissal
 from engine.publishing import portfolio_changed, portfolios_changed
@@ -36,8 +37,10 @@ def style_watch(*, now: datetime) -> int:
         return 0
     with transaction.atomic():
         _dismissed_again(news.raised, now)
-        told = [*_told(news.raised, now, began=True), *_told(news.ended, now, began=False)]
+        began, ended = _concerned(news.raised), _concerned(news.ended)
+        told = [*_told(began, now, began=True), *_told(ended, now, began=False)]
         decisions_tell(told=told, now=now)
+        styles_tell(follows=began, at=now)
         concerned = sorted({item.portfolio_id for item in told})
         cycles_wake(portfolio_ids=concerned, now=now, why="a trader's style changed")
     portfolios_changed(portfolio_ids=concerned)
@@ -120,16 +123,28 @@ def _followers(alarms: Iterable[StyleAlarm]) -> QuerySet[Follow]:
     return rows.exclude(status=Follow.Status.REMOVED).order_by("pk")
 
 
-def _told(alarms: Sequence[StyleAlarm], now: datetime, *, began: bool) -> list[Told]:
-    """Write one decision for each follower of each alarm that it did not dismiss."""
+def _concerned(alarms: Sequence[StyleAlarm]) -> list[tuple[Follow, StyleAlarm]]:
+    """Return each follow with each alarm of its trader that it did not dismiss."""
     if not alarms:
         return []
-    worlds = {world.name: world for world in World.objects.all()}
     by_trader: dict[int, list[StyleAlarm]] = defaultdict(list)
     for alarm in alarms:
         by_trader[alarm.trader_id].append(alarm)
     dismissals = StyleDismissal.objects.filter(alarm__in=alarms)
     dismissed = set(dismissals.values_list("follow_id", "alarm_id"))
+    return [
+        (follow, alarm)
+        for follow in _followers(alarms)
+        for alarm in by_trader[follow.trader_id]
+        if (follow.pk, alarm.pk) not in dismissed
+    ]
+
+
+def _told(concerned: Sequence[tuple[Follow, StyleAlarm]], now: datetime, *, began: bool) -> list[Told]:
+    """Write one decision for each follow and alarm."""
+    if not concerned:
+        return []
+    worlds = {world.name: world for world in World.objects.all()}
     return [
         Told(
             portfolio_id=follow.portfolio_id,
@@ -137,9 +152,7 @@ def _told(alarms: Sequence[StyleAlarm], now: datetime, *, began: bool) -> list[T
             world_at=worlds[alarm.trader.world].clock().at(now),
             run=worlds[alarm.trader.world].run,
         )
-        for follow in _followers(alarms)
-        for alarm in by_trader[follow.trader_id]
-        if (follow.pk, alarm.pk) not in dismissed
+        for follow, alarm in concerned
     ]
 
 

@@ -1,7 +1,7 @@
 """Celery's doors to the engine: each task is thin, safe to run twice, and found again by a sweep if lost.
 
 A task's name begins with its queue: ``sync.``, ``plan.``, ``orders.``, ``live.``, ``exits.``,
-``commands.``, ``upkeep.``.
+``commands.``, ``upkeep.``, ``alerts.``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from django.conf import settings
 
 from core.clock import SYSTEM_CLOCK, utc_now
 from engine import (
+    alerting,
     approvals,
     commands,
     copy_cycle,
@@ -247,6 +248,12 @@ def upkeep_venue_rules() -> None:
 def upkeep_prune() -> None:
     """Delete snapshots older than 90 days and what else has had its time."""
     upkeep.prune(now=utc_now())
+
+
+@shared_task(name="alerts.watch")
+def alerts_watch() -> None:
+    """Tell of orders without an answer and of traders that cannot be read, once that has lasted."""
+    alerting.standing_watch(now=utc_now())
 
 
 @shared_task(name="upkeep.audit")

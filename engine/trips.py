@@ -12,6 +12,7 @@ from accounts.models import Portfolio
 from allocation.breakers import breaker_trip
 from allocation.models import BreakerTrip
 from core.ids import fingerprint
+from engine.alerting import trip_tell
 from engine.decisions import DecisionNote, decision_store
 from engine.publishing import portfolio_changed
 from engine.wake import cycles_wake
@@ -57,6 +58,7 @@ def portfolio_trip(
         data={"breaker": trip.kind, "trip_id": trip.pk},
         fingerprint=fingerprint("trip", trip.pk),
     )
+    trip_tell(trip=trip, at=now)
     decision_store(portfolio=Portfolio.objects.get(pk=portfolio_id), note=note, now=now)
     if kind != Kind.BOOKS:
         cycles_wake(portfolio_ids=[portfolio_id], now=now, why=f"{trip.get_kind_display().lower()} tripped")

@@ -10,11 +10,14 @@ from typing import Final
 from django.db import DatabaseError
 
 from accounts.models import Portfolio
+from alerts.failures import failures_prune
+from alerts.raising import alerts_prune
 from allocation.models import Follow, Reservation
 from allocation.pruning import reservations_prune
 from allocation.reservations import reservations_expire
 from core.errors import BooksDiffer
 from core.ids import fingerprint
+from engine.alerting import books_tell
 from engine.breakers import breakers_evaluate, deficits_halt
 from engine.decisions import DecisionNote, decision_store
 from engine.emergency import stopped_flatten
@@ -146,6 +149,7 @@ def prune(*, now: datetime) -> None:
     fidelity_summarise(now=now)
     logger.info("pruned %s hours of traders' style", style_prune(now=now))
     logger.info("pruned %s gaps of the exit watch", gaps_prune(now=now))
+    logger.info("pruned %s alerts, and %s failures of tasks", alerts_prune(now=now), failures_prune(now=now))
     before = now - RESERVATIONS_KEPT
     logger.info("pruned %s sendings to venues", sends_prune(before=before))
     reservations_unlink(before=before)
@@ -158,4 +162,5 @@ def books_prove(*, now: datetime) -> list[Finding]:
     findings = books_audit(settled_before=now - SETTLING)
     for finding in findings:
         logger.error("the books differ: %s", finding)
+    books_tell(findings=[str(finding) for finding in findings], at=now)
     return findings

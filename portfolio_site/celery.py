@@ -1,7 +1,7 @@
 """The Celery app: `celery -A portfolio_site worker|beat`.
 
 A task's name begins with its queue (`sync.`, `plan.`, `orders.`, `live.`, `exits.`, `commands.`,
-`upkeep.`) and is routed by it. What beat sends when stands in `engine/schedule.py`.
+`upkeep.`, `alerts.`) and is routed by it. What beat sends when stands in `engine/schedule.py`.
 """
 
 import os
@@ -11,7 +11,8 @@ from typing import Any
 
 import redis
 from celery import Celery, bootsteps
-from celery.signals import setup_logging, worker_process_init, worker_ready
+from celery.signals import setup_logging, task_failure, worker_process_init, worker_ready
+from django.db import DatabaseError
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from core.clock import utc_now
@@ -25,6 +26,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portfolio_site.settings")
 HEARTBEAT_EVERY_S = 5.0
 HEARTBEAT_LIFETIME_S = 20
 HEARTBEAT_KEY = "ensemble:worker:"
+WORKERS_SEEN = "ensemble:workers-seen"  # when each was alive last; one that ends in order is taken out
 EXIT_WATCH_ENDS_WITHIN_S = 5
 
 app = Celery("ensemble")
@@ -54,9 +56,11 @@ class HeartbeatStep(bootsteps.StartStopStep):
         if self._timer_entry is not None:
             self._timer_entry.cancel()
         self._attempt("delete", HEARTBEAT_KEY + worker.hostname)
+        self._attempt("hdel", WORKERS_SEEN, worker.hostname)
 
     def _beat(self, worker: Any) -> None:
         self._attempt("set", HEARTBEAT_KEY + worker.hostname, "alive", ex=HEARTBEAT_LIFETIME_S)
+        self._attempt("hset", WORKERS_SEEN, worker.hostname, int(utc_now().timestamp()))
 
     def _attempt(self, command: str, *args: Any, **kwargs: Any) -> None:
         try:
@@ -120,3 +124,26 @@ def pool_child_bind(**kwargs: Any) -> None:
 def start_is_recovery(**kwargs: Any) -> None:
     """Have orders and venues compared before anything else: a start and a recovery are the same."""
     recover_later(begun_at=utc_now())
+
+
+@task_failure.connect
+def failure_note(
+    sender: Any = None, exception: BaseException | None = None, traceback: Any = None, **kwargs: Any
+) -> None:
+    """Keep that a task failed, for those who run the server."""
+    if exception is None:
+        return
+    from alerts.failures import failure_keep
+
+    request = getattr(sender, "request", None)
+    try:
+        failure_keep(
+            task=getattr(sender, "name", ""),
+            worker=getattr(request, "hostname", "") or "",
+            error=exception,
+            trace=traceback,
+            at=utc_now(),
+        )
+    except DatabaseError as error:
+        # The task failed because the database is away: the log has it, and says that this is missing.
+        app.log.get_default_logger().warning("failure of a task not kept: %s", type(error).__name__)

@@ -102,6 +102,12 @@ LIVE_STREAM = read.flag("LIVE_STREAM", default=True)
 LIVE_SILENT_SECONDS = read.whole("LIVE_SILENT_SECONDS", 10, low=1, high=50)
 HYPERLIQUID_CONNECTS_PER_MINUTE = read.whole("HYPERLIQUID_CONNECTS_PER_MINUTE", 10, low=1, high=30)
 HYPERLIQUID_SUBSCRIPTIONS_MAX = read.whole("HYPERLIQUID_SUBSCRIPTIONS_MAX", 100, low=1, high=1000)
+# Telling people (OPS-1).
+ALERTS_REPEAT_MINUTES = read.whole("ALERTS_REPEAT_MINUTES", 15, low=1, high=1440)
+ALERTS_UNKNOWN_SECONDS = read.whole("ALERTS_UNKNOWN_SECONDS", 60, low=5, high=3600)
+ALERTS_TRADER_MINUTES = read.whole("ALERTS_TRADER_MINUTES", 5, low=1, high=1440)
+ALERTS_RETENTION_DAYS = read.whole("ALERTS_RETENTION_DAYS", 90, low=1, high=3650)
+ALERTS_ALLOW_PRIVATE = read.flag("ALERTS_ALLOW_PRIVATE", default=False)
 HYPERLIQUID_WEIGHT_PER_MINUTE = read.whole("HYPERLIQUID_WEIGHT_PER_MINUTE", 1200, low=20, high=100000)
 
 read.problems_raise()
@@ -110,6 +116,7 @@ read.problems_raise()
 INSTALLED_APPS = [
     "portfolio_site",
     "accounts",
+    "alerts",
     "markets",
     "traders",
     "allocation",
@@ -275,7 +282,7 @@ CELERY_TASK_SOFT_TIME_LIMIT = 100
 CELERY_TASK_DEFAULT_QUEUE = "upkeep"
 CELERY_TASK_ROUTES = {
     f"{queue}.*": {"queue": queue}
-    for queue in ("sync", "plan", "orders", "live", "exits", "commands", "upkeep")
+    for queue in ("sync", "plan", "orders", "live", "exits", "commands", "upkeep", "alerts")
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from portfolio_site.processes import Child, ChildSpec, children_stop
 
-ALL_QUEUES = ("sync", "plan", "orders", "exits", "commands", "upkeep")
+ALL_QUEUES = ("sync", "plan", "orders", "exits", "commands", "upkeep", "alerts")
 START_TIMEOUT_S = 60.0
 
 

@@ -18,6 +18,7 @@ from accounts.models import LiveAccount, LiveFinding, LiveHolding
 from allocation.models import CapitalAccount
 from core.decimals import ONE, ZERO, plain
 from core.types import Policy
+from engine.alerting import finding_tell
 from engine.decisions import DecisionNote, decision_store
 from engine.domain.live_compare import Difference, cash_difference, holdings_missing, part_ours
 from engine.live.accounts import account_venue, cash_total
@@ -150,6 +151,7 @@ def _finding_keep(account: LiveAccount, row: LiveFinding | None, one: Difference
     if first_confirmed:
         note = DecisionNote(kind="live", text=f"{row.get_kind_display()}: {row.code}", reason=row.text)
         decision_store(portfolio=account.portfolio, note=note, now=now)
+        finding_tell(finding=row, at=now)
 
 
 def _moving(portfolio_id: int, now: datetime) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from accounts.audit import audit_write
 from accounts.models import Credential, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
+from alerts.models import Alert, AlertChannel, AlertDelivery, QuietTime, TaskFailure
 from allocation.models import (
     BlockedUnderlying,
     BreakerTrip,
@@ -207,6 +208,13 @@ def everything_make(*, owner: User) -> Portfolio:
     Reservation.objects.create(
         id=uuid_new(), portfolio=portfolio, source="copy", instrument_code="BTC", amount=10, status="released"
     )
+    alert = Alert.objects.create(owner=owner, kind="breaker", key="a", title="Drawdown")
+    channel = AlertChannel.objects.create(
+        owner=owner, service="telegram", name="Phone", mask="1… to 2", sealed="sealed", kinds=["breaker"]
+    )
+    AlertDelivery.objects.create(alert=alert, channel=channel, due_at=utc_now())
+    QuietTime.objects.create(owner=owner, begins="22:00", ends="07:00")
+    TaskFailure.objects.create(task="sync.shard", error="builtins.ValueError", trace="a.py:1 in f")
     PriceSample.objects.create(world=world_make(), instrument_id="BTC", at=WORLD_START, price=107_000)
     Candle.objects.create(
         world=world_make(), instrument_id="BTC", opened_at=WORLD_START, open=107_000, high=107_100,

@@ -24,7 +24,7 @@ from tests.api.making import (
 )
 from traders.models import Trader
 
-OWN_APPS = ("accounts", "markets", "traders", "allocation", "execution", "positions", "engine")
+OWN_APPS = ("accounts", "alerts", "markets", "traders", "allocation", "execution", "positions", "engine")
 MODELS = [
     model
     for app in OWN_APPS

@@ -21,6 +21,7 @@ from portfolio_site.config import (
 ROOT = Path(__file__).resolve().parent.parent.parent
 APPS = [
     "accounts",
+    "alerts",
     "markets",
     "traders",
     "allocation",

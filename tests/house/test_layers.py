@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db import models
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ORDER = ["core", "accounts", "markets", "traders", "allocation", "execution", "positions", "engine"]
+ORDER = ["core", "accounts", "alerts", "markets", "traders", "allocation", "execution", "positions", "engine"]
 PURE_FILES = sorted([*ROOT.glob("core/*.py"), *ROOT.glob("*/domain/*.py")])
 
 

@@ -190,7 +190,7 @@ def test_procfile_names_the_process_types_of_this_part() -> None:
         for before, part in zip(spec.argv, spec.argv[1:], strict=False)
         if before == "-Q"
     }
-    assert queues == {"sync", "orders,plan,upkeep", "live", "exits", "commands"}
+    assert queues == {"sync,alerts", "orders,plan,upkeep", "live", "exits", "commands"}
     assert all(sys.executable in (spec.argv[0], *spec.argv[3:4]) for spec in specs)
     patient = {spec.name: spec.argv[:3] for spec in specs if spec.argv[0] != sys.executable}
     assert patient == {"worker-sync": ["nice", "-n", "5"]}, "a busy sync delays neither pages nor commands"
