@@ -83,8 +83,8 @@ class CredentialView(ApiView):
 
     def patch(self, request: Request, credential_id: int) -> Response:
         """Return it under its new name."""
+        credential = self._own(credential_id)  # before the body: whose it is is told to nobody else
         wanted = self.cleaned(KeyChange, request.data)
-        credential = self._own(credential_id)
         renamed = credential_rename(
             credential=credential, name=wanted["name"], via=_via(request), now=utc_now()
         )

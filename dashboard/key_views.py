@@ -32,9 +32,11 @@ def keys_page(request: SignedInRequest) -> HttpResponse:
     chosen = request.GET.get("venue", "")
     venue = KEY_VENUES.get(chosen)
     if venue is None:
-        if chosen or request.method == "POST":
+        if chosen:
             raise Http404("Keys of this venue are not kept.")
-        return _page(request)
+        if request.method == "POST":
+            messages.error(request, "Choose the venue of the key first.")
+        return _page(request, status=400 if request.method == "POST" else 200)
     form = KeyForm(request.POST if request.method == "POST" else None, venue=venue)
     if request.method != "POST":
         return _page(request, form=form)

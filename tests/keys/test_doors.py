@@ -159,7 +159,7 @@ def test_forms_need_their_token_and_a_venue_that_is_known(alice: User, page: Cli
     client.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
     assert client.post(f"{PAGE}?venue=binance", typed("binance")).status_code == 403
     assert page.get(f"{PAGE}?venue=bitfinex").status_code == 404
-    assert page.post(PAGE, typed("binance")).status_code == 404
+    assert page.post(PAGE, typed("binance")).status_code == 400
     assert ' style="' not in page.get(f"{PAGE}?venue=okx").content.decode()
 
 

@@ -1,0 +1,77 @@
+"""Who may use which address, one row for each; `test_matrix.py` tries every row as everybody (SEC-1).
+
+A route without a row fails, and so does a row without a route.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+
+class Access(Enum):
+    """Whom an address serves."""
+
+    ANYBODY = "anybody, signed in or not"
+    PERSON = "whoever is signed in, about themselves"
+    OWNER = "the owner of what the address names; to everybody else it does not exist"
+    SIGNATURE = "whoever signs the request with the secret of what the address names"
+    LINK = "whoever holds the link that was mailed"
+    NOBODY = "nobody: there is nothing"
+
+
+def _rows(access: Access, names: str) -> dict[str, Access]:
+    return dict.fromkeys(names.split(), access)
+
+
+SITE: Final = {
+    **_rows(Access.ANYBODY, "healthz readyz metrics"),
+    **_rows(
+        Access.ANYBODY,
+        """
+        account_login account_logout account_signup account_inactive account_email_verification_sent
+        account_confirm_login_code account_reset_password account_reset_password_done
+        account_reset_password_from_key account_reset_password_from_key_done
+        """,
+    ),
+    **_rows(Access.LINK, "account_confirm_email"),
+    **_rows(
+        Access.PERSON, "account_reauthenticate account_email account_change_password account_set_password"
+    ),
+}
+PAGES: Final = {
+    **_rows(Access.PERSON, "dashboard:home dashboard:portfolio_new dashboard:agents dashboard:keys"),
+    **_rows(
+        Access.OWNER,
+        """
+        dashboard:agent_edit dashboard:agent_secret dashboard:agent_remove dashboard:key_rename
+        dashboard:key_revoke dashboard:portfolio dashboard:portfolio_equity dashboard:position
+        dashboard:position_candles dashboard:traders dashboard:weights_save dashboard:trader_add
+        dashboard:follow_signals dashboard:follow_remove dashboard:follow_style dashboard:follow_move
+        dashboard:conflicts dashboard:conflict dashboard:orders dashboard:order dashboard:closed
+        dashboard:data dashboard:ledger dashboard:risk dashboard:money dashboard:cash_deposit
+        dashboard:cash_withdraw
+        dashboard:cash_reset dashboard:live dashboard:live_ask dashboard:settings dashboard:limits_save
+        dashboard:exit_defaults_save dashboard:override_set dashboard:override_remove dashboard:block_add
+        dashboard:block_remove
+        """,
+    ),
+}
+API: Final = {
+    **_rows(Access.ANYBODY, "api:token"),
+    **_rows(Access.PERSON, "api:logout api:agents api:credentials api:portfolios"),
+    **_rows(
+        Access.OWNER,
+        """
+        api:agent api:agent_secret api:credential api:portfolio api:follows api:follow api:signals
+        api:style_dismiss api:weights api:decisions api:export api:commands api:command
+        api:emergency_stop api:orders
+        api:order api:position_exits api:exit_defaults api:exits api:capital api:capital_requests
+        api:capital_request api:capital_use api:live api:audit
+        """,
+    ),
+    **_rows(Access.SIGNATURE, "api:agent_positions"),
+    **_rows(Access.NOBODY, "api:nothing"),
+}
+ROUTES: Final = {**SITE, **PAGES, **API}
+SOCKETS: Final = {"ws/portfolios/<int:portfolio_id>/": Access.OWNER}
