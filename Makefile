@@ -10,11 +10,11 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos soak clean lock install install-dev
+.PHONY: help run test check bench chaos soak screenshots clean lock install install-dev
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  Options: PORT=8000 (run), SPEED=600 (run: how many times faster replays go), ONLY=<name> (bench), KILLS=200 (chaos), MINUTES=60 (soak)"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Options: PORT=8000 (run), SPEED=600 (run: how many times faster replays go), ONLY=<name> (bench, screenshots), KILLS=200 (chaos), MINUTES=60 (soak)"
 
 run: install ## Install what is missing, start everything, print the address and the demo sign-in
 	@PORT="$(or $(PORT),$$PORT)" REPLAY_SPEED="$(or $(SPEED),$$REPLAY_SPEED)" exec $(BIN)/python -m portfolio_site.run
@@ -42,6 +42,9 @@ chaos: install-dev ## Kill random processes of a site of its own under load; run
 
 soak: install-dev ## Read wallets of a venue that fails all the time, for an hour; figures as a JSON line
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60)
+
+screenshots: install-dev ## Picture every page into docs/screenshots/, from a demo site of its own (ONLY: part of a page's name)
+	@$(BIN)/python scripts/screenshots.py $(if $(ONLY),--only $(ONLY))
 
 lock: install-dev ## Pin requirements*.in again, with hashes
 	$(BIN)/python scripts/lock.py

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from hashlib import sha256
 from typing import Any, Concatenate, Final, ParamSpec
 
 from django import forms
 from django.contrib.auth.decorators import login_required
 from django.core import paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.shortcuts import render
+from django.template.context import make_context
+from django.template.loader import get_template, render_to_string
+from django.template.loader_tags import ExtendsNode
+from django.utils.cache import patch_vary_headers
 
 from accounts.models import Portfolio, User
 from accounts.selectors import portfolio_get, portfolios_of
@@ -21,6 +26,7 @@ from engine.live.status import live_badge
 
 P = ParamSpec("P")
 REMEMBERED_FORMS: Final = 20
+REGIONS_HEADER: Final = "X-Regions"
 _SESSION_KEY: Final = "forms_done"
 
 
@@ -60,7 +66,10 @@ def page_render(
     status: int = 200,
     **context: Any,
 ) -> HttpResponse:
-    """Render a page inside the frame: navigation with what waits, portfolio switcher, mode."""
+    """Render a page inside the frame: navigation with what waits, portfolio switcher, mode.
+
+    A page that keeps itself fresh asks with :data:`REGIONS_HEADER` and is answered by its regions alone.
+    """
     frame = {
         "nav": nav,
         "portfolio": portfolio,
@@ -68,7 +77,28 @@ def page_render(
         "waiting": waiting_count(portfolio=portfolio) if portfolio else 0,
         "mode_badge": _mode_badge(portfolio) if portfolio else "",
     }
+    if request.headers.get(REGIONS_HEADER) and status == 200:
+        return _regions_answer(request, template, context={**frame, **context})
     return render(request, template, {**frame, **context}, status=status)
+
+
+def _regions_answer(request: HttpRequest, template: str, *, context: dict[str, Any]) -> HttpResponse:
+    """Return a page's main part without frame and view, or 304 where the asker has the very same already.
+
+    The view's state is known over there: it came over the socket, which is why the page asks.
+    """
+    page = get_template(template).template  # type: ignore[attr-defined]  # Django's own engine is the only one
+    full = make_context({**context, "regions_only": True}, request)
+    with full.render_context.push_state(page), full.bind_template(page):
+        main = page.nodelist.get_nodes_by_type(ExtendsNode)[0].blocks["main"].nodelist.render(full)
+    navigation = render_to_string("includes/nav_conflicts.html", context, request=request)
+    body = f"<template>{navigation}{main}</template>"
+    tag = f'"{sha256(body.encode()).hexdigest()[:32]}"'
+    same = request.headers.get("If-None-Match") == tag
+    answer = HttpResponseNotModified() if same else HttpResponse(body)
+    answer["ETag"] = tag
+    patch_vary_headers(answer, (REGIONS_HEADER,))
+    return answer
 
 
 def _mode_badge(portfolio: Portfolio) -> str:

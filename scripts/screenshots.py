@@ -1,21 +1,44 @@
-"""Picture every page in both themes, on a desk and on a phone, and say what looks wrong.
+"""Picture every page and dialog: both themes, a desk and a phone, every language; say what looks wrong.
 
-    python scripts/screenshots.py <address of the site> <e-mail> <password> out/ [part of a page's name]
+    python scripts/screenshots.py                        starts a site of its own, writes docs/screenshots/
+    python scripts/screenshots.py --only position --out /tmp/look
+    python scripts/screenshots.py --site http://127.0.0.1:8000 --password … --languages en
 
-Reported: page errors, refused content, pages that scroll sideways, text cut off, targets below 24 px.
+A site of its own starts the demo from the beginning of its recordings and is pictured when the first
+positions have been closed, so pictures of two runs show the same hours. Reported: page errors, refused
+content, pages that scroll sideways, text cut off, targets below 24 px.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
-FLAGS = [
+import django  # noqa: E402
+from PIL import Image  # noqa: E402
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright  # noqa: E402
+
+django.setup()  # the catalogue reads the URL conf
+
+from tests.journeys.catalogue import MISSING, PAGES, Shown, places_find  # noqa: E402
+from tests.running import free_port  # noqa: E402
+
+FLAGS: Final = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -25,14 +48,16 @@ FLAGS = [
     "--disable-sync",
     "--hide-scrollbars",
 ]
-DESK: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
-PHONE: dict[str, Any] = {
-    "viewport": {"width": 390, "height": 844},
-    "device_scale_factor": 2,
-    "is_mobile": True,
-    "has_touch": True,
+WIDTHS: Final[dict[str, dict[str, Any]]] = {
+    "1440": {"viewport": {"width": 1440, "height": 900}},
+    "390": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
 }
-LOOK = """() => {
+TALLEST_PX: Final = 2600  # what lies further down looks like what is above it
+COLOURS: Final = 64  # of a picture's palette: text stays sharp, and a picture takes a quarter
+KEPT: Final = ("PATH", "HOME", "LANG", "REPLAY_SPEED")  # of the environment, for the site
+RIPE_TIMEOUT_S: Final = 600
+START_TIMEOUT_S: Final = 180
+LOOK: Final = """() => {
   const found = [], wide = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > wide) found.push(`scrolls sideways: ${document.documentElement.scrollWidth} > ${wide}`);
   const skipped = "dialog:not([open]), .vh, .sprite, .chart, .candles, [popover], .as-cards thead";
@@ -48,120 +73,181 @@ LOOK = """() => {
 }"""  # noqa: E501
 
 
-def pages_of(page: Page, base: str) -> dict[str, str]:
-    """Addresses to picture, by name, for whoever is signed in."""
-    page.goto(base)
-    portfolio = page.url.rstrip("/")
-    preview = f"{portfolio}/traders/add/"
-    return {
-        "portfolio": f"{portfolio}/",
-        "position": _first_position(page, f"{portfolio}/"),
-        "traders": f"{portfolio}/traders/",
-        "trader-add": preview,
-        "trader-preview": f"{preview}?kind=replay&key=qwen3-max",
-        "trader-invalid": f"{preview}?kind=hyperliquid&key=0x12",
-        "conflicts": f"{portfolio}/conflicts/",
-        "risk": f"{portfolio}/risk/",
-        "orders": f"{portfolio}/orders/",
-        "order": _newest_order(page, f"{portfolio}/orders/?state=filled"),
-        "closed": f"{portfolio}/orders/closed/",
-        "ledger": f"{portfolio}/orders/ledger/",
-        "money": f"{portfolio}/money/",
-        "live": f"{portfolio}/live/",
-        "settings": f"{portfolio}/settings/",
-        "portfolio-new": f"{base}/portfolios/new/",
-        "password": f"{base}/accounts/password/change/",
-        "missing": f"{base}/portfolios/999999999/",
-    }
+def say(words: str) -> None:
+    """Tell whoever runs this."""
+    print(words, flush=True)
 
 
-def _newest_order(page: Page, address: str) -> str:
-    """Address of the newest order of a list; the list itself when it is empty."""
-    page.goto(address)
-    link = page.locator("[id^=order-link-]").first
-    return f"{page.url.split('/portfolios/')[0]}{link.get_attribute('href')}" if link.count() else address
+# ---------------------------------------------------------------- the site
+@contextmanager
+def own_site() -> Iterator[tuple[str, str, str]]:
+    """A site on services and a database of its own, from its start to its end: address, e-mail, password."""
+    with tempfile.TemporaryDirectory(prefix="ensemble-pictures-") as directory:
+        output = Path(directory) / "run.out"
+        address = f"http://127.0.0.1:{(port := free_port())}"
+        kept = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "REPLAY_SPEED") if name in os.environ
+        }
+        with output.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "portfolio_site.run"],
+                cwd=ROOT,
+                env=kept | {"VAR_DIR": directory, "PORT": str(port)},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            email, password = _sign_in_told(process, output)
+            yield address, email, password
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(60)
 
 
-def _first_position(page: Page, address: str) -> str:
-    """Address of the largest open position; the portfolio itself when nothing is open."""
-    page.goto(address)
-    link = page.locator("#positions [data-slot=code][href]").first
-    return f"{page.url.split('/portfolios/')[0]}{link.get_attribute('href')}" if link.count() else address
+def _sign_in_told(process: subprocess.Popen[bytes], output: Path) -> tuple[str, str]:
+    """Wait for the line with the demo's sign-in."""
+    began = time.monotonic()
+    while "Demo sign-in:" not in output.read_text():
+        if process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
+            raise RuntimeError(f"the site did not start: {output.read_text()}")
+        time.sleep(0.2)
+    email, password = output.read_text().split("Demo sign-in: ")[1].split(" / ")
+    return email.strip(), password.strip()
 
 
+def ripen(page: Page, portfolio: str) -> None:
+    """Wait until a position has been closed and others are open."""
+    began = time.monotonic()
+    while time.monotonic() - began < RIPE_TIMEOUT_S:
+        page.goto(f"{portfolio}orders/closed/")
+        if page.locator("main tbody tr").count():
+            return
+        time.sleep(3)
+    raise RuntimeError("no position was closed in time; see the logs of the site")
+
+
+# ---------------------------------------------------------------- the pictures
 def sign_in(context: BrowserContext, base: str, email: str, password: str) -> Page:
     """Sign in and return the page."""
     page = context.new_page()
     page.goto(f"{base}/accounts/login/")
-    page.get_by_label("Email").fill(email)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.locator("input[name=login]").fill(email)
+    page.locator("input[name=password]").fill(password)
+    page.locator("main form button").first.click()
     page.wait_for_url(lambda url: "/accounts/" not in url)
     return page
 
 
-def picture(page: Page, address: str, target: Path) -> None:
-    """Open an address, report, save a picture of the whole page."""
-    page.goto(address, wait_until="load")
+def open_shown(page: Page, base: str, shown: Shown, places: dict[str, str]) -> bool:
+    """Go to a page of the catalogue and open what its line opens; False where there is nothing to show."""
+    address = shown.address.format(**places)
+    if not address:
+        say(f"{shown.name}: nothing to show")
+        return False
+    page.goto(base + address, wait_until="load")
+    page.wait_for_selector(shown.ready, state="attached")
+    for selector in shown.opens:
+        page.locator(selector).first.click()
     page.evaluate("document.fonts.ready")
-    page.wait_for_timeout(1200)
-    size = page.viewport_size or {"width": 1440, "height": 900}
-    page.set_viewport_size(
-        {"width": size["width"], "height": min(8000, page.evaluate("document.body.scrollHeight"))}
+    if page.locator("#equity-panel, [data-chart]").count():
+        page.wait_for_selector(
+            "#equity-panel:not([data-state=loading]), [data-chart]:not([hidden])", state="attached"
+        )
+    return True
+
+
+def picture(page: Page, target: Path, *, theme: str) -> None:
+    """Save a picture of the page in a theme, down to :data:`TALLEST_PX`, in few colours."""
+    page.evaluate(
+        """(theme) => {
+          document.documentElement.dataset.theme = theme;
+          document.dispatchEvent(new Event("themechange"));
+          return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        }""",
+        theme,
     )
-    page.wait_for_timeout(300)
-    for note in page.evaluate(LOOK):
-        print(f"{target.name}: {note}")
-    page.screenshot(path=target, full_page=True)
+    size = page.viewport_size or {"width": 1440, "height": 900}
+    floats = page.locator("dialog[open], [popover]:popover-open").count()
+    tall = size["height"] if floats else page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({**size, "height": min(TALLEST_PX, max(size["height"], tall))})
+    page.wait_for_timeout(150)  # charts follow a new size in their own frame
+    image = Image.open(io.BytesIO(page.screenshot()))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
     page.set_viewport_size(size)
 
 
-def _watched(context: BrowserContext, name: str) -> None:
-    """Print what goes wrong on the context's pages."""
+def watch(context: BrowserContext, name: str) -> None:
+    """Print what goes wrong on the context's pages, but not what was refused on purpose."""
 
-    def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            print(f"{name}: {message.text}")
+    def on_console(line: ConsoleMessage) -> None:
+        if line.type == "error" and "status of 40" not in line.text:
+            say(f"{name}: {line.text}")
 
     def on_page(page: Page) -> None:
-        page.on("pageerror", lambda error: print(f"{name}: {error}"))
+        page.on("pageerror", lambda error: say(f"{name}: {error}"))
         page.on("console", on_console)
 
     context.on("page", on_page)
 
 
-def run(browser: Browser, base: str, email: str, password: str, out: Path, only: str) -> None:
-    """Picture all pages in all variants."""
-    signed_out = {
-        "signin": "/accounts/login/",
-        "signup": "/accounts/signup/",
-        "reset": "/accounts/password/reset/",
-    }
-    for theme in ("light", "dark"):
-        for device, options in (("", DESK), ("-phone", PHONE)):
-            context = browser.new_context(**options, color_scheme=theme, reduced_motion="reduce")
-            _watched(context, f"{theme}{device}")
-            page = context.new_page()
-            for name, path in signed_out.items():
-                if only in name:
-                    picture(page, base + path, out / f"{name}{device}-{theme}.png")
-            page = sign_in(context, base, email, password)
-            for name, address in pages_of(page, base).items():
-                if only in name:
-                    picture(page, address, out / f"{name}{device}-{theme}.png")
+def run(browser: Browser, site: tuple[str, str, str], *, out: Path, only: str, languages: list[str]) -> int:
+    """Picture all pages in all variants; return how many."""
+    base, email, password = site
+    first = sign_in(browser.new_context(), base, email, password)
+    ripen(first, first.url)
+    places = places_find(first, base)
+    first.context.close()
+    made = 0
+    for language in languages:
+        for width, options in WIDTHS.items():
+            context = browser.new_context(**options, locale=language, reduced_motion="reduce")
+            context.add_cookies([{"name": "django_language", "value": language, "url": base}])
+            watch(context, f"{language} {width}")
+            stranger, person = context.new_page(), None
+            for shown in (*PAGES, MISSING):
+                if only not in shown.name:
+                    continue
+                if shown.signed_in and person is None:
+                    person = sign_in(context, base, email, password)
+                page = person if shown.signed_in and person else stranger
+                if not open_shown(page, base, shown, places):
+                    continue
+                for note in page.evaluate(LOOK):
+                    say(f"{language} {width} {shown.name}: {note}")
+                for theme in ("light", "dark"):
+                    picture(page, out / language / f"{shown.name}-{width}-{theme}.png", theme=theme)
+                    made += 1
             context.close()
+    return made
 
 
 def main() -> None:
     """Read the arguments and go."""
-    base, email, password, out = sys.argv[1:5]
-    only = sys.argv[5] if len(sys.argv) > 5 else ""
-    Path(out).mkdir(parents=True, exist_ok=True)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--site", default="", help="address of a running site; without one a site is started")
+    parser.add_argument("--email", default="demo@example.com")
+    parser.add_argument("--password", default="")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
+    parser.add_argument("--only", default="", help="part of a page's name")
+    parser.add_argument("--languages", default="en,pl")
+    wanted = parser.parse_args()
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        run(browser, base.rstrip("/"), email, password, Path(out), only)
+        options: dict[str, Any] = {
+            "out": wanted.out,
+            "only": wanted.only,
+            "languages": wanted.languages.split(","),
+        }
+        if wanted.site:
+            made = run(browser, (wanted.site.rstrip("/"), wanted.email, wanted.password), **options)
+        else:
+            with own_site() as site:
+                made = run(browser, site, **options)
         browser.close()
+    say(f"{made} pictures in {wanted.out}")
 
 
 if __name__ == "__main__":

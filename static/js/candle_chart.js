@@ -13,6 +13,9 @@ const STYLES = {
 };
 // A level further from the price than this would make everything else small; the stop that counts is shown all the same.
 const FAR = 0.1;
+// A phone's chart has no room for words: the list below names its lines, the orders its fills. Elsewhere a fill is
+// spelled out where the next one is far enough for both to be read.
+const narrow = matchMedia("(max-width: 640px)"), WORDS_APART_S = 24 * SPAN_S;
 
 /** Bring fetched candles and known ones together: the fetched ones count, times rise strictly. */
 export function mergeCandles(known, fetched) {
@@ -51,6 +54,12 @@ export function fillMarks(fills, candles, digits) {
   return marks.sort((a, b) => a.time - b.time);
 }
 
+/** Take the words off marks whose neighbours' words would lie over theirs. */
+export function spaced(marks) {
+  const near = (a, b) => a && b && Math.abs(a.time - b.time) < WORDS_APART_S;
+  return marks.map((mark, index) => (near(mark, marks[index - 1]) || near(mark, marks[index + 1]) ? { ...mark, text: "" } : mark));
+}
+
 export class CandleChart {
   #lines = new Map();
   #candles = [];
@@ -68,6 +77,7 @@ export class CandleChart {
     this.series = this.chart.addSeries(CandlestickSeries, { autoscaleInfoProvider: (original) => this.#scale(original()) });
     this.marks = createSeriesMarkers(this.series, []);
     onTheme(() => this.#paint());
+    narrow.addEventListener("change", () => this.#paint());
     this.#paint();
   }
 
@@ -113,7 +123,7 @@ export class CandleChart {
     }
     for (const [key, { price, title }] of wanted) {
       const { colour, style } = STYLES[key.split(" ")[0]];
-      const options = { price, title, color: token(colour), lineStyle: style, lineWidth: 1, axisLabelVisible: true };
+      const options = { price, title: narrow.matches ? "" : title, color: token(colour), lineStyle: style, lineWidth: 1, axisLabelVisible: true };
       const line = this.#lines.get(key);
       if (line) line.applyOptions(options);
       else this.#lines.set(key, this.series.createPriceLine(options));
@@ -129,7 +139,8 @@ export class CandleChart {
 
   #mark() {
     const digits = priceDigits(this.#candles.at(-1)?.close);
-    this.marks.setMarkers(fillMarks(this.fills ?? [], this.#candles, digits).map((mark) => ({ ...mark, color: token("text-2") })));
+    const marks = fillMarks(this.fills ?? [], this.#candles, digits), shown = narrow.matches ? marks.map((mark) => ({ ...mark, text: "" })) : spaced(marks);
+    this.marks.setMarkers(shown.map((mark) => ({ ...mark, color: token("text-2") })));
   }
 
   // Levels are part of what is to be seen, so the scale makes room for those that are near.

@@ -1,6 +1,7 @@
 // Regions the server draws: fetched anew when a section of the view they are made of has changed.
 //
-// A region carries an id and `data-fresh="orders conflicts"`. Whatever else is on the page stays as it is.
+// A region carries an id and `data-fresh="orders conflicts"`. Whatever else is on the page stays as it is. The server
+// sends the regions without the frame around them, or 304 when they are what is shown already.
 import { serverNow } from "./regions/shared.js";
 import { setText } from "./dom.js";
 
@@ -11,6 +12,7 @@ export class FreshRegions {
   #timer = null;
   #last = 0;
   #missed = false;
+  #tag = null;
 
   constructor() {
     this.every = Number(document.getElementById("main").dataset.freshMs ?? LEAST_MS);
@@ -34,10 +36,13 @@ export class FreshRegions {
     this.#missed = false;
     this.#last = performance.now();
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const headers = { Accept: "text/html", "X-Regions": "1", ...(this.#tag && { "If-None-Match": this.#tag }) };
+      const answer = await fetch(location.href, { headers, cache: "no-store" });
       this.#timer = null;
-      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-      swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      if (answer.status === 304) return;
+      if (!answer.ok || !answer.headers.get("ETag")) throw new Error(`the server answered ${answer.status}`);
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("template").content;
+      this.#tag = swap(fresh) ? answer.headers.get("ETag") : null; // what was not taken over is asked for again
     } catch {
       // The connection's own banner says what is wrong; the regions are tried again until they come.
       this.#timer = null;
@@ -46,20 +51,35 @@ export class FreshRegions {
   }
 }
 
-// A region in which somebody types keeps what was typed; a focused link or button is focused again.
+const served = Symbol("markup as it came");
+const TYPING = "input:not([type=radio], [type=checkbox]), select, textarea", REACHED = "a, button, input, select, textarea, summary, [tabindex]";
+
+// Put the regions that differ in place; returns false when one is left as it is, because somebody types in it. What is
+// ticked, unfolded, scrolled to or focused stays so.
 function swap(page) {
+  let all = true;
   for (const region of document.querySelectorAll("[data-fresh]")) {
     const fresh = page.getElementById(region.id), active = region.contains(document.activeElement) ? document.activeElement : null;
-    if (!fresh || fresh.isEqualNode(region) || active?.matches("input:not([type=radio], [type=checkbox]), select, textarea")) continue;
+    if (!fresh || fresh.isEqualNode(region) || fresh.outerHTML === region[served]) continue; // parts of it may be drawn here
+    if (active?.matches(TYPING)) {
+      all = false;
+      continue;
+    }
     for (const box of region.querySelectorAll("input:checked")) {
       const again = box.id && fresh.querySelector(`#${CSS.escape(box.id)}`);
       if (again) again.checked = true;
     }
     for (const [index, box] of region.querySelectorAll("details").entries()) fresh.querySelectorAll("details")[index]?.toggleAttribute("open", box.open);
-    region.replaceWith(fresh);
-    if (active?.id) document.getElementById(active.id)?.focus();
+    const place = active && [...region.querySelectorAll(REACHED)].indexOf(active), scrolled = [...region.querySelectorAll("*")].map(({ scrollTop, scrollLeft }, index) => [index, scrollTop, scrollLeft]).filter(([, top, left]) => top || left);
+    const adopted = document.adoptNode(fresh);
+    adopted[served] = fresh.outerHTML;
+    region.replaceWith(adopted);
+    for (const [index, scrollTop, scrollLeft] of scrolled) Object.assign(adopted.querySelectorAll("*")[index] ?? {}, { scrollTop, scrollLeft });
+    if (active) (active.id ? document.getElementById(active.id) : adopted.querySelectorAll(REACHED)[place])?.focus({ preventScroll: true });
   }
   countdowns();
+  document.dispatchEvent(new Event("regionsfresh"));
+  return all;
 }
 
 const two = (value) => String(value).padStart(2, "0");

@@ -133,4 +133,5 @@ class PositionPanel {
 }
 
 const panel = new PositionPanel(document.getElementById("candles"));
+document.addEventListener("regionsfresh", () => panel.rail());
 panel.begin(start(panel));

@@ -32,7 +32,6 @@ PAGES = [
     "order",
     "closed",
     "ledger",
-    "data",
     "risk",
     "money",
     "live",

@@ -1,1 +1,0 @@
-"""Exports and imports on a real database."""
