@@ -5,6 +5,7 @@ from django.urls import path
 from dashboard import (
     agent_views,
     conflict_views,
+    data_views,
     history_views,
     key_views,
     live_views,
@@ -57,6 +58,7 @@ urlpatterns = [
     path(f"{PORTFOLIO}money/deposit/", money_views.deposit, name="cash_deposit"),
     path(f"{PORTFOLIO}money/withdraw/", money_views.withdraw, name="cash_withdraw"),
     path(f"{PORTFOLIO}money/reset/", money_views.reset, name="cash_reset"),
+    path(f"{PORTFOLIO}data/", data_views.data_page, name="data"),
     path(f"{PORTFOLIO}live/", live_views.live_page, name="live"),
     path(f"{PORTFOLIO}live/<slug:kind>/", live_views.live_ask, name="live_ask"),
     path(f"{PORTFOLIO}settings/", settings_views.settings_page, name="settings"),

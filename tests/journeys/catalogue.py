@@ -89,6 +89,7 @@ PAGES: Final = (
     _live("order", "order", "{order}"),
     _plain("closed", "closed", f"{PORTFOLIO}orders/closed/"),
     _plain("ledger", "ledger", f"{PORTFOLIO}orders/ledger/"),
+    _plain("data", "data", f"{PORTFOLIO}data/"),
     _live("risk", "risk", f"{PORTFOLIO}risk/"),
     _live("drill", "risk", f"{PORTFOLIO}risk/", "[data-ask=drill]"),
     _live("risk-empty", "risk", f"{EMPTY}risk/"),

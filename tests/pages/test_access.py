@@ -32,6 +32,7 @@ PAGES = [
     "order",
     "closed",
     "ledger",
+    "data",
     "risk",
     "money",
     "live",

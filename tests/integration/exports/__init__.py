@@ -1,0 +1,1 @@
+"""Exports and imports on a real database."""
