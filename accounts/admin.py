@@ -15,7 +15,16 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import AuditEntry, Credential, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
+from accounts.models import (
+    AuditEntry,
+    Credential,
+    KnownDevice,
+    LiveAccount,
+    LiveFinding,
+    LiveHolding,
+    Portfolio,
+    User,
+)
 from accounts.roles import role_set
 from accounts.services import api_tokens_revoke
 from core.clock import utc_now
@@ -227,6 +236,16 @@ class CredentialAdmin(ReadOnlyAdmin):
     list_select_related = ("owner",)
     search_fields = ("=id", "owner__email", "venue", "name", "mask", "check_error")
     exclude = ("sealed",)
+
+
+@admin.register(KnownDevice)
+class KnownDeviceAdmin(ReadOnlyAdmin):
+    """Browsers people have signed in from."""
+
+    list_display = ("user", "device", "first_seen_at", "last_seen_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "device")
+    exclude = ("digest",)
 
 
 @admin.register(AuditEntry)

@@ -9,3 +9,9 @@ class AccountsConfig(AppConfig):
     name = "accounts"
     verbose_name = "Accounts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Keep in the audit log what happens to accounts."""
+        from accounts.receivers import receivers_connect
+
+        receivers_connect()

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from dashboard import (
+    account_views,
     agent_views,
     conflict_views,
     data_views,
@@ -25,6 +26,8 @@ FOLLOW = f"{PORTFOLIO}traders/<int:follow_id>/"
 urlpatterns = [
     path("", views.home, name="home"),
     path("portfolios/new/", views.portfolio_new, name="portfolio_new"),
+    path("account/", account_views.account_page, name="account"),
+    path("account/sessions/<int:session_id>/end/", account_views.session_end, name="session_end"),
     path("agents/", agent_views.agents_page, name="agents"),
     path("agents/<uuid:agent_id>/", agent_views.agent_edit, name="agent_edit"),
     path("agents/<uuid:agent_id>/secret/", agent_views.agent_secret, name="agent_secret"),

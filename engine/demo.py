@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from allauth.account.models import EmailAddress
 from django.db import transaction
 
 from accounts.models import Portfolio, User
@@ -72,6 +73,8 @@ def demo_seed(*, now: datetime, cash: Decimal) -> str | None:
         return None
     password = secrets.token_urlsafe(9)
     user = User.objects.create_user(DEMO_EMAIL, password, first_name="Demo")
+    # Nobody reads that mailbox, and the demo is to show everything.
+    EmailAddress.objects.create(user=user, email=DEMO_EMAIL, verified=True, primary=True)
     for demo in DEMO_PORTFOLIOS:
         _portfolio_seed(demo, user=user, cash=cash, now=now)
     shard_sync(shard=0, shards=1, now=now)  # every trader's curve begins with the recording

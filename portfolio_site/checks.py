@@ -94,6 +94,36 @@ def public_host_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
     return messages
 
 
+@register(Tags.security)
+def proxy_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn where every visitor would be counted as one: the proxy that ends TLS."""
+    if not settings.HTTPS or settings.TRUSTED_PROXIES:
+        return []
+    return [
+        CheckWarning(
+            "HTTPS is on and TRUSTED_PROXIES is 0: failed sign-ins are counted for the address of the proxy, "
+            "so ten in a minute by anybody lock the sign-in page for everybody.",
+            hint="Set TRUSTED_PROXIES to the number of your own proxies in front, mostly 1.",
+            id="site.W005",
+        )
+    ]
+
+
+@register()
+def mail_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn where people must open a mail that no mail server sends."""
+    if settings.EMAIL_VERIFICATION != "mandatory" or settings.EMAIL_URL:
+        return []
+    return [
+        CheckWarning(
+            "EMAIL_VERIFICATION is mandatory and no mail server is set: who signs up waits for a mail that "
+            "is kept as a file on this server.",
+            hint="Set EMAIL_URL.",
+            id="site.W006",
+        )
+    ]
+
+
 @register()
 def timing_check(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Warn about times that defeat each other."""

@@ -43,8 +43,14 @@ DATABASE_POOL = read.flag("DATABASE_POOL", default=False)  # asgi.py turns it on
 DATABASE_POOL_MAX = read.whole("DATABASE_POOL_MAX", 10, low=1, high=200)
 REDIS_URL = read.text("REDIS_URL", "") or embedded_redis_url(var_dir=VAR_DIR)
 METRICS_TOKEN = read.text("METRICS_TOKEN", "")
-EMAIL_URL = read.text("EMAIL_URL", "consolemail://")
+EMAIL_URL = read.text("EMAIL_URL", "")  # empty: kept as files under VAR_DIR/mail
 DEFAULT_FROM_EMAIL = read.text("DEFAULT_FROM_EMAIL", "ensemble@localhost")
+EMAIL_VERIFICATION = read.choice("EMAIL_VERIFICATION", "optional", allowed=("mandatory", "optional", "none"))
+# Proxies of our own in front, counted from the site outwards: which part of X-Forwarded-For is believed.
+TRUSTED_PROXIES = read.whole("TRUSTED_PROXIES", 0, low=0, high=10)
+LOCKOUT_FAILURES = read.whole("LOCKOUT_FAILURES", 5, low=1, high=100)
+LOCKOUT_SECONDS = read.whole("LOCKOUT_SECONDS", 300, low=10, high=86400)
+ADMIN_SECOND_FACTOR = read.flag("ADMIN_SECOND_FACTOR", default=HTTPS)
 
 # ---------------------------------------------------------------- the product (SPEC.md, CFG-1)
 INITIAL_PORTFOLIO_VALUE = read.number("INITIAL_PORTFOLIO_VALUE", "10000", low="1", high="1000000000")
@@ -125,7 +131,7 @@ INSTALLED_APPS = [
     "engine",
     "dashboard",
     "api",
-    "django.contrib.admin",
+    "accounts.admin_app.GuardedAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -139,6 +145,8 @@ INSTALLED_APPS = [
     "django_filters",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "django_structlog",
 ]
 MIDDLEWARE = [
@@ -151,6 +159,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.middleware.SessionSeen",
     "django_structlog.middlewares.RequestMiddleware",
 ]
 ROOT_URLCONF = "portfolio_site.urls"
@@ -201,7 +210,12 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [REDIS_URL], "prefix": "ensemble"},
     },
 }
-locals().update(environ.Env.email_url_config(EMAIL_URL))
+if EMAIL_URL:
+    locals().update(environ.Env.email_url_config(EMAIL_URL))
+else:
+    EMAIL_BACKEND = "accounts.mail.KeptMail"
+    EMAIL_FILE_PATH = str(VAR_DIR / "mail")
+EMAIL_TIMEOUT = 10
 
 # ---------------------------------------------------------------- files
 STATIC_URL = "static/"
@@ -231,8 +245,24 @@ AUTH_PASSWORD_VALIDATORS = [
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = EMAIL_VERIFICATION
+ACCOUNT_CHANGE_EMAIL = True  # one address; the new one replaces it once it is verified
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Ensemble] "
+ACCOUNT_LOGIN_ON_PASSWORD_RESET = False
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 ACCOUNT_SESSION_REMEMBER = True
+# One policy at every door: so many failures for one account lock it for so long, ten a minute one address.
+ACCOUNT_RATE_LIMITS = {"login_failed": f"10/m/ip,{LOCKOUT_FAILURES}/{LOCKOUT_SECONDS}s/key"}
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+MFA_ADAPTER = "accounts.adapters.SecondFactorAdapter"
+MFA_ALLOW_UNVERIFIED_EMAIL = EMAIL_VERIFICATION == "none"
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Ensemble"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"

@@ -2,6 +2,7 @@
 
 from accounts.models.audit import AuditEntry
 from accounts.models.credentials import Credential
+from accounts.models.devices import KnownDevice
 from accounts.models.live import RAMP, LiveAccount, LiveFinding, LiveHolding
 from accounts.models.people import (
     OWN_PROFILE,
@@ -21,6 +22,7 @@ __all__ = [
     "RULE_CHOICES",
     "AuditEntry",
     "Credential",
+    "KnownDevice",
     "LiveAccount",
     "LiveFinding",
     "LiveHolding",

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.audit import audit_write
-from accounts.models import Credential, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
+from accounts.models import Credential, KnownDevice, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
 from alerts.models import Alert, AlertChannel, AlertDelivery, QuietTime, TaskFailure
 from allocation.models import (
     BlockedUnderlying,
@@ -339,6 +339,7 @@ def everything_make(*, owner: User) -> Portfolio:
         trader=trader, run=1, at=WORLD_START, code="BTC", side="HOLD", reason="Too little data.", outcome="-"
     )
     decision_make(portfolio=portfolio, follow=follow, order=order)
+    KnownDevice.objects.create(user=owner, digest="d", device="Firefox on Linux")
     _venue_and_style_make(follow=follow, fill=fill)
     command = command_make(portfolio=portfolio)
     audit_write(

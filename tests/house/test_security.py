@@ -79,7 +79,22 @@ def test_public_host_without_https_is_warned_about(settings: Any) -> None:
     settings.DEBUG = True
     assert [found.id for found in run_checks()] == ["site.W001", "site.W002"]
     settings.HTTPS = True
+    settings.TRUSTED_PROXIES = 1
     settings.DEBUG = False
+    assert run_checks() == []
+
+
+def test_a_proxy_that_is_not_counted_is_warned_about(settings: Any) -> None:
+    """SEC-1: behind TLS every visitor would share one limit of failures."""
+    settings.HTTPS = True
+    assert [found.id for found in run_checks()] == ["site.W005"]
+
+
+def test_mandatory_mail_without_a_mail_server_is_warned_about(settings: Any) -> None:
+    """SEC-1: nobody could sign up alone."""
+    settings.EMAIL_VERIFICATION = "mandatory"
+    assert [found.id for found in run_checks()] == ["site.W006"]
+    settings.EMAIL_URL = "smtp://mail.example"
     assert run_checks() == []
 
 
