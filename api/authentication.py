@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from allauth.account.adapter import get_adapter
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from knox.auth import TokenAuthentication
@@ -19,13 +20,14 @@ from knox.models import AuthToken
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
+from accounts.adapters import lock_text
 from accounts.models import User
+from accounts.second_factor import second_factor_check
 from accounts.services import api_tokens_revoke
-from core.errors import InputError
+from core.errors import InputError, RateLimited
 
 TOKEN_LIFETIME: Final = timedelta(days=30)
 MAX_TOKENS: Final = 10
-LOCKED_FOR_S: Final = 300  # allauth's default: 5 failures per e-mail in 5 minutes, 10 per address in one
 _NOT_KNOWN: Final = "This API token is not known or has expired. Ask for a new one."
 _TOKEN = re.compile(rb"^[0-9a-zA-Z]{15,128}$")
 
@@ -55,13 +57,18 @@ class NewToken:
     expires_at: datetime
 
 
-def token_create(*, request: Request, email: str, password: str) -> NewToken:
+def token_create(*, request: Request, email: str, password: str, code: str = "") -> NewToken:
     """Exchange e-mail and password for an API token; the oldest is dropped when there are too many.
 
-    :raises InputError: the pair is wrong; whether the address has an account is not told
+    :param code: of the authenticator app, or a recovery code; needed where the person has a second factor
+    :raises InputError: the pair or the code is wrong; whether the address has an account is not told
     :raises Throttled: too many failures for this address or this e-mail
     """
     user = _signed_in(request=request._request, email=email, password=password)
+    try:
+        second_factor_check(request=request._request, user=user, code=code)
+    except RateLimited as error:
+        raise Throttled(wait=settings.LOCKOUT_SECONDS, detail=str(error)) from None
     newest_first = AuthToken.objects.filter(user=user).order_by("-created").values_list("pk", flat=True)
     AuthToken.objects.filter(pk__in=list(newest_first[MAX_TOKENS - 1 :])).delete()
     stored, token = AuthToken.objects.create(user=user, expiry=TOKEN_LIFETIME)
@@ -77,9 +84,7 @@ def _signed_in(*, request: HttpRequest, email: str, password: str) -> User:
     try:
         user = get_adapter(request).authenticate(request, email=email, password=password)
     except ValidationError:
-        raise Throttled(
-            wait=LOCKED_FOR_S, detail="Too many failed sign-ins. Wait five minutes, or reset the password."
-        ) from None
+        raise Throttled(wait=settings.LOCKOUT_SECONDS, detail=lock_text()) from None
     if not isinstance(user, User) or not user.is_active:
         raise InputError("The e-mail address or the password is not right.")
     return user

@@ -31,6 +31,9 @@ class TokenRequest(StrictSerializer):
 
     email = serializers.EmailField(max_length=254)
     password = serializers.CharField(max_length=512, trim_whitespace=False)
+    code = serializers.CharField(
+        max_length=20, default="", help_text="Of the second factor, where the account has one."
+    )
 
 
 class FollowStart(StrictSerializer):

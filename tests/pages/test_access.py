@@ -56,8 +56,18 @@ POSTS = [
     "block_add",
     "block_remove",
 ]
-# Of a person, not of a portfolio: tried in tests/keys/test_doors.py and tests/pages/test_agents.py.
-ELSEWHERE = ["keys", "key_rename", "key_revoke", "agents", "agent_edit", "agent_secret", "agent_remove"]
+# Of a person, not of a portfolio: tried in tests/keys/test_doors.py, test_agents.py and tests/people.
+ELSEWHERE = [
+    "account",
+    "session_end",
+    "keys",
+    "key_rename",
+    "key_revoke",
+    "agents",
+    "agent_edit",
+    "agent_secret",
+    "agent_remove",
+]
 
 
 @pytest.fixture
