@@ -37,6 +37,7 @@ def portfolio_create(
     risk_profile: str = "conservative",
     conflict_rule: str = ConflictRule.COMBINE,
     auto_rebalance: bool = False,
+    dry_run: bool = False,
 ) -> Portfolio:
     """Create a paper portfolio without cash and without a world; its first follow fixes the world.
 
@@ -50,6 +51,7 @@ def portfolio_create(
             "risk_profile": risk_profile,
             "conflict_rule": conflict_rule,
             "auto_rebalance": auto_rebalance,
+            "dry_run": dry_run,
         }
     )
     with transaction.atomic():

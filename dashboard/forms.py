@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 from accounts.models import RULE_CHOICES, Portfolio
 from allocation.domain.limits import PROFILES
@@ -110,8 +111,18 @@ class _PortfolioFields(forms.Form):
 
 
 class PortfolioForm(OnceForm, _PortfolioFields):
-    """Opening a portfolio."""
+    """Opening a portfolio with paper money; what is left out of the form begins with the server's amount."""
 
+    cash = forms.DecimalField(
+        required=False,
+        min_value=Decimal(1),
+        max_value=LARGEST_AMOUNT,
+        decimal_places=2,
+        label=gettext_lazy("Paper money"),
+        help_text=gettext_lazy("Play money in US dollars. More can be put in or taken out at any time."),
+        widget=forms.TextInput(attrs={"class": "input num", "inputmode": "decimal", "autocomplete": "off"}),
+        error_messages={"invalid": gettext_lazy("Enter an amount such as 250 or 1000.50.")},
+    )
     risk_profile = forms.ChoiceField(
         choices=_profiles, widget=forms.RadioSelect, initial="conservative", label="Risk limits"
     )

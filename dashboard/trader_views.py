@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse, QueryDict
@@ -33,9 +33,12 @@ from dashboard.selectors import follow_get, signals_read
 from dashboard.trader_forms import ChainWalletForm
 from engine import follows
 from engine.copy_preview import accounts_read, catalog_read, copy_plan, follow_barrier
+from engine.demo import DEMO_PORTFOLIOS
 from engine.selectors import portfolio_view
 from traders.push import agents_of
 from traders.services import trader_preview
+
+DEMO_TRADERS: Final = 3
 
 
 @owner_page
@@ -211,6 +214,27 @@ def follow_signals(request: SignedInRequest, portfolio: Portfolio, follow_id: in
     context: dict[str, Any] = {"follow": follow, "signals": page, "trades_only": trades_only}
     context |= page_addresses(request, page)
     return page_render(request, "dashboard/signals.html", nav="traders", portfolio=portfolio, **context)
+
+
+@owner_page
+@require_POST
+def demo_follow(request: SignedInRequest, portfolio: Portfolio) -> HttpResponse:
+    """Follow the first traders of the demo, open positions included; who is followed already stays."""
+    known = {follow.trader.key for follow in follows_current(portfolio_id=portfolio.pk)}
+    for key in (key for key in DEMO_PORTFOLIOS[0].trader_keys[:DEMO_TRADERS] if key not in known):
+        try:
+            follows.follow_start(
+                portfolio=portfolio,
+                kind=TraderKind.REPLAY,
+                key=key,
+                join_mode="include_open",
+                now=utc_now(),
+            )
+        except InputError as error:
+            messages.error(request, error.message)
+            break
+        portfolio.refresh_from_db()
+    return redirect("dashboard:portfolio", portfolio.pk)
 
 
 @owner_page

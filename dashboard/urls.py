@@ -46,6 +46,7 @@ urlpatterns = [
     path(f"{PORTFOLIO}traders/", trader_views.traders_page, name="traders"),
     path(f"{PORTFOLIO}traders/weights/", trader_views.weights_save, name="weights_save"),
     path(f"{PORTFOLIO}traders/add/", trader_views.trader_add, name="trader_add"),
+    path(f"{PORTFOLIO}traders/demo/", trader_views.demo_follow, name="demo_follow"),
     path(f"{FOLLOW}signals/", trader_views.follow_signals, name="follow_signals"),
     path(f"{FOLLOW}remove/", trader_views.follow_remove, name="follow_remove"),
     path(f"{FOLLOW}style/", style_views.follow_style, name="follow_style"),

@@ -38,7 +38,8 @@ from positions.valuation import (
 def portfolio_open(*, owner: User, initial_cash: Decimal, now: datetime, **fields: Any) -> Portfolio:
     """Create a portfolio with paper cash in it, ready to follow traders.
 
-    :param fields: name, policy, risk_profile, conflict_rule, auto_rebalance as in ``portfolio_create``
+    :param fields: name, policy, risk_profile, conflict_rule, auto_rebalance, dry_run as in
+        ``portfolio_create``
     :raises InputError: a field makes no sense
     """
     portfolio = portfolio_create(owner=owner, **fields)
@@ -84,6 +85,11 @@ def portfolio_settings_save(
     cycles_wake(portfolio_ids=[portfolio.pk], now=now, why="settings saved", force_all=True)
     portfolio_changed(portfolio_id=portfolio.pk)
     return portfolio
+
+
+def portfolio_unstarted(*, portfolio: Portfolio) -> bool:
+    """Tell whether a portfolio has been in its dry run from the beginning: it never ordered anything."""
+    return portfolio.dry_run and not Order.objects.filter(portfolio=portfolio).exists()
 
 
 def cash_deposit(

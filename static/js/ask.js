@@ -4,15 +4,19 @@
 // data-button the words; data-reason asks for a reason, data-flag for a yes or no, data-phrase for a phrase that must be typed.
 import { clone, setHidden, setText } from "./dom.js";
 import { follow, newKey, send } from "./commands.js";
+import { provisional } from "./provisional.js";
 import { Toast } from "./toast.js";
 import { blame, openExits } from "./exits_dialog.js";
 import { openClose, openEntry } from "./own_orders.js";
 
 const SPECIAL = { close: openClose, entry: openEntry, exits: openExits };
 
+let asker = null; // whose dialog is opened
+
 /** Open the dialog of a control. */
 export function ask(control) {
   const special = SPECIAL[control.dataset.ask];
+  asker = control;
   if (special) special(control);
   else openPlain(control.dataset);
 }
@@ -47,7 +51,7 @@ function openPlain({ ask: kind, data, title, text, button, tone, reason, phrase,
  * An answer that never came leaves the form as it was sent: only the very same may be sent again.
  */
 export function openDialog(root, slots, { kind, title, read }) {
-  const form = root.querySelector("form");
+  const form = root.querySelector("form"), control = asker;
   let key = newKey(), sent = null;
   document.body.append(root);
   root.addEventListener("close", () => root.remove());
@@ -65,6 +69,7 @@ export function openDialog(root, slots, { kind, title, read }) {
       new Toast(title).show(refused ? "refused" : "failed", refused ?? `${unsure} It may have arrived all the same: look at the newest commands.`);
     } else if (command) {
       root.close();
+      provisional(control, { ...command, kind }, data);
       follow(command, title);
     } else if (refused) {
       lock(form, false);

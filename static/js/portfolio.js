@@ -96,6 +96,8 @@ function start() {
     at("reconnect-now").addEventListener("click", () => live.reconnect());
     setInterval(() => page.tick(), 1000);
     globalThis.ensemble = { page, live };
+    // The checklist is drawn by the server, and over once the portfolio has been started.
+    document.addEventListener("commandend", ({ detail }) => detail.kind === "mode" && detail.status === "done" && document.querySelector("[data-reload]") && location.reload());
   }));
 }
 

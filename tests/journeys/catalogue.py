@@ -124,6 +124,7 @@ NO_PAGE: Final[Mapping[str, str]] = {
         (
             *("dashboard:agent_edit", "dashboard:agent_secret", "dashboard:agent_remove"),
             *("dashboard:key_rename", "dashboard:key_revoke", "dashboard:weights_save"),
+            "dashboard:demo_follow",
             *("dashboard:follow_remove", "dashboard:follow_style", "dashboard:follow_move"),
             *("dashboard:cash_deposit", "dashboard:cash_withdraw", "dashboard:cash_reset"),
             *("dashboard:limits_save", "dashboard:exit_defaults_save", "dashboard:override_set"),

@@ -44,7 +44,7 @@ def test_first_run(asgi_server: str, open_page: Opener) -> None:
     page.get_by_label("Perpetuals").check()
     page.get_by_label("Balanced").check()
     page.get_by_role("button", name="Create portfolio").click()
-    expect(page.get_by_role("progressbar")).to_have_attribute("value", "1")
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "2")
 
     for name in ("Grok 4", "Qwen3 Max"):
         page.goto(f"{page.url.split('/traders')[0].rstrip('/')}/traders/add/")

@@ -42,6 +42,7 @@ POSTS = [
     "follow_remove",
     "follow_move",
     "follow_style",
+    "demo_follow",
     "weights_save",
     "trader_add",
     "cash_deposit",

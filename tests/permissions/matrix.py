@@ -47,6 +47,7 @@ PAGES: Final = {
         dashboard:agent_edit dashboard:agent_secret dashboard:agent_remove dashboard:key_rename
         dashboard:key_revoke dashboard:portfolio dashboard:portfolio_equity dashboard:position
         dashboard:position_candles dashboard:traders dashboard:weights_save dashboard:trader_add
+        dashboard:demo_follow
         dashboard:follow_signals dashboard:follow_remove dashboard:follow_style dashboard:follow_move
         dashboard:conflicts dashboard:conflict dashboard:orders dashboard:order dashboard:closed
         dashboard:data dashboard:ledger dashboard:risk dashboard:money dashboard:cash_deposit
