@@ -104,6 +104,12 @@ PAGES: Final = (
     _sign("password", "account_change_password", "/accounts/password/change/", signed_in=True),
     _sign("addresses", "account_email", "/accounts/email/", signed_in=True),
     _sign("reauthenticate", "account_reauthenticate", "/accounts/reauthenticate/", signed_in=True),
+    _plain("account", "account", "/account/"),
+    _sign("second-factor", "mfa_index", "/accounts/second-factor/", signed_in=True),
+    _sign("app-add", "mfa_activate_totp", "/accounts/second-factor/totp/activate/", signed_in=True),
+    _sign("passkeys", "mfa_list_webauthn", "/accounts/second-factor/webauthn/", signed_in=True),
+    _sign("passkey-add", "mfa_add_webauthn", "/accounts/second-factor/webauthn/add/", signed_in=True),
+    _sign("sessions", "usersessions_list", "/accounts/sessions/", signed_in=True),
     _sign("signout", "account_logout", "/accounts/logout/", signed_in=True),
 )
 # Beside the URL conf: an address that leads nowhere.
@@ -114,6 +120,17 @@ NO_PAGE: Final[Mapping[str, str]] = {
     "healthz": "for probes",
     "readyz": "for probes",
     "metrics": "for Prometheus",
+    **dict.fromkeys(("mfa_login_webauthn", "mfa_download_recovery_codes"), "JSON, or a file"),
+    **dict.fromkeys(
+        ("mfa_authenticate", "mfa_reauthenticate", "mfa_reauthenticate_webauthn"),
+        "comes up in the middle of signing in with a second factor; tried in tests/people",
+    ),
+    **dict.fromkeys(
+        ("mfa_deactivate_totp", "mfa_view_recovery_codes", "mfa_generate_recovery_codes"),
+        "is there once a second factor is on; tried in tests/people",
+    ),
+    **dict.fromkeys(("mfa_edit_webauthn", "mfa_remove_webauthn"), "is there once a passkey is kept"),
+    "dashboard:session_end": "a form's target",
     "account_set_password": "leads on to changing it",
     "account_confirm_login_code": "codes by e-mail are not used",
     "dashboard:home": "leads on to a portfolio",
