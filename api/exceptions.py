@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from redis.exceptions import RedisError
 from rest_framework import exceptions, status
-from rest_framework.renderers import JSONRenderer
+from api.renderers import SaidRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -44,7 +44,7 @@ class BodyTooLarge(exceptions.APIException):
     default_detail = "The request's body is too large; the limit is 64 KiB."
 
 
-class ProblemRenderer(JSONRenderer):
+class ProblemRenderer(SaidRenderer):
     """JSON that says of itself that it describes a problem."""
 
     media_type = PROBLEM_TYPE

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.templatetags.static import static
+from django.utils import timezone
 from django.utils.dateformat import format as date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from accounts import words as spoken
+from accounts.zones import zone_offsets
+from core.locales import dollars, number_text
 
 register = template.Library()
 
@@ -37,14 +45,14 @@ def tile(monogram: str, hue: int, css: str = "") -> SafeString:
 
 
 ORDER_STATES: Final = {
-    "pending": ("clock", "held", "Pending"),
-    "submitted": ("circle", "working", "Working"),
-    "partially_filled": ("contrast", "partial", "Partly filled"),
-    "unknown": ("triangle-alert", "held", "No answer yet"),
-    "filled": ("circle-check", "filled", "Filled"),
-    "cancelled": ("circle-minus", "cancelled", "Cancelled"),
-    "expired": ("clock", "expired", "Expired"),
-    "rejected": ("circle-x", "rejected", "Rejected"),
+    "pending": ("clock", "held", gettext_noop("Pending")),
+    "submitted": ("circle", "working", gettext_noop("Working")),
+    "partially_filled": ("contrast", "partial", gettext_noop("Partly filled")),
+    "unknown": ("triangle-alert", "held", gettext_noop("No answer yet")),
+    "filled": ("circle-check", "filled", gettext_noop("Filled")),
+    "cancelled": ("circle-minus", "cancelled", gettext_noop("Cancelled")),
+    "expired": ("clock", "expired", gettext_noop("Expired")),
+    "rejected": ("circle-x", "rejected", gettext_noop("Rejected")),
 }
 
 
@@ -55,11 +63,11 @@ def order_state(status: str, css: str = "") -> SafeString:
 
 
 COMMAND_STATES: Final = {
-    "accepted": ("hourglass", "working", "Accepted"),
-    "running": ("hourglass", "working", "Under way"),
-    "done": ("circle-check", "filled", "Done"),
-    "refused": ("ban", "held", "Refused"),
-    "failed": ("triangle-alert", "rejected", "Failed"),
+    "accepted": ("hourglass", "working", gettext_noop("Accepted")),
+    "running": ("hourglass", "working", gettext_noop("Under way")),
+    "done": ("circle-check", "filled", gettext_noop("Done")),
+    "refused": ("ban", "held", gettext_noop("Refused")),
+    "failed": ("triangle-alert", "rejected", gettext_noop("Failed")),
 }
 
 
@@ -72,20 +80,20 @@ def command_state(status: str) -> SafeString:
 def _state_chip(state: tuple[str, str, str], css: str = "") -> SafeString:
     name, tone_of, word = state
     classes = f"chip state-{tone_of} {css}".strip()
-    return format_html('<span class="{}">{}{}</span>', classes, icon(name), word)
+    return format_html('<span class="{}">{}{}</span>', classes, icon(name), _(word))
 
 
 @register.simple_tag
 def order_word(status: str) -> str:
     """An order's state in a word or two."""
-    return ORDER_STATES[status][2] if status in ORDER_STATES else "Made"
+    return _(ORDER_STATES[status][2]) if status in ORDER_STATES else _("Made")
 
 
 @register.simple_tag
 def follow_tile(follow: Any, css: str = "") -> SafeString:
     """A trader's tile with its name as title; the owner's own part has no follow."""
     if follow is None:
-        return format_html('<abbr class="{}" title="Mine">ME</abbr>', f"tile t-mine {css}".strip())
+        return format_html('<abbr class="{}" title="{}">ME</abbr>', f"tile t-mine {css}".strip(), _("Mine"))
     return format_html(
         '<abbr class="{}" title="{}">{}</abbr>',
         f"tile t{follow.hue} {css}".strip(), follow.trader.name, follow.trader.monogram,
@@ -94,10 +102,10 @@ def follow_tile(follow: Any, css: str = "") -> SafeString:
 
 @register.simple_tag
 def moment(at: datetime | None, form: str = "j M H:i:s") -> SafeString | str:
-    """A time in UTC as a time element; an en dash when there is none."""
+    """A time in the reader's zone as a time element; an en dash when there is none."""
     if at is None:
         return UNKNOWN
-    shown = date_format(at.astimezone(UTC), form)
+    shown = date_format(timezone.localtime(at), form)
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), shown)
 
 
@@ -132,8 +140,8 @@ def side_word(value: object) -> SafeString:
     """Long, short or flat, with its arrow: a neutral word."""
     known = _decimal(value) or Decimal(0)
     if not known:
-        return SafeString('<span class="side">Flat</span>')
-    name, word = ("arrow-up-right", "Long") if known > 0 else ("arrow-down-right", "Short")
+        return format_html('<span class="side">{}</span>', _("Flat"))
+    name, word = ("arrow-up-right", _("Long")) if known > 0 else ("arrow-down-right", _("Short"))
     return format_html('<span class="side">{}{}</span>', icon(name), word)
 
 
@@ -142,8 +150,9 @@ def stance(value: object, at_price: object) -> str:
     """``Long 0.4120``, ``Short 92.0`` or ``Flat``."""
     known = _decimal(value)
     if known is None or not known:
-        return "Flat"
-    return f"{'Long' if known > 0 else 'Short'} {quantity(known, at_price)}"
+        return _("Flat")
+    words = _("Long %(size)s") if known > 0 else _("Short %(size)s")
+    return words % {"size": quantity(known, at_price)}
 
 
 @register.simple_tag
@@ -158,9 +167,10 @@ def trade(value: object, at_price: object, name: str) -> str:
     """``Buy 45.0 SOL``, ``Sell 3.1 SOL`` or ``none``: the order that a signed change needs."""
     known = _decimal(value)
     size = quantity(known, at_price)
-    if known is None or not known or not size.strip("0.,"):
-        return "none"
-    return f"{'Buy' if known > 0 else 'Sell'} {size} {name}"
+    if known is None or not known or not _shows(size):
+        return _("none")
+    words = _("Buy %(size)s %(name)s") if known > 0 else _("Sell %(size)s %(name)s")
+    return words % {"size": size, "name": name}
 
 
 @register.filter
@@ -211,6 +221,11 @@ def uncapitalised(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def _shows(body: str) -> bool:
+    """Whether any digit but zero is shown."""
+    return any(digit in "123456789" for digit in body)
+
+
 def _decimal(value: object) -> Decimal | None:
     if value is None or value == "":
         return None
@@ -221,7 +236,41 @@ def _decimal(value: object) -> Decimal | None:
 
 
 def _body(value: Decimal, digits: int) -> str:
-    return f"{abs(value):,.{digits}f}"
+    return number_text(value, digits, shape=spoken.shape())
+
+
+@register.filter
+def said(text: object) -> str:
+    """A sentence the code wrote in English, in the reader's language."""
+    return spoken.said(str(text)) if text else ""
+
+
+@register.filter
+def said_view(view: dict[str, Any]) -> Any:
+    """The live view with everything that is for people to read in the reader's language."""
+    return spoken.said_within(view)
+
+
+@register.simple_tag
+def zone_name() -> str:
+    """The zone in which this page shows times: UTC, or Europe/Warsaw."""
+    return str(timezone.get_current_timezone())
+
+
+@register.simple_tag
+def zone_attributes() -> SafeString:
+    """The reader's zone and the changes of its offset for the clocks of the page; nothing for UTC."""
+    zone = timezone.get_current_timezone()
+    if not isinstance(zone, ZoneInfo) or zone.key == "UTC":
+        return SafeString("")
+    changes = ",".join(f"{seconds}:{minutes}" for seconds, minutes in zone_offsets(zone=zone))
+    return format_html(' data-zone="{}" data-offsets="{}"', zone.key, changes)
+
+
+@register.simple_tag
+def words_url(language: str) -> str:
+    """Address of the words a language's pages draw in the browser."""
+    return static(f"js/words/{language}.js")
 
 
 @register.filter
@@ -231,7 +280,7 @@ def number(value: object, digits: int = 2) -> str:
     if known is None:
         return UNKNOWN
     body = _body(known, digits)
-    return MINUS + body if known < 0 and body.strip("0.,") else body
+    return MINUS + body if known < 0 and _shows(body) else body
 
 
 @register.filter
@@ -248,14 +297,17 @@ def signed(value: object, digits: int = 2) -> str:
     if known is None:
         return UNKNOWN
     body = _body(known, digits)
-    return body if not body.strip("0.,") else ("+" if known > 0 else MINUS) + body
+    return body if not _shows(body) else ("+" if known > 0 else MINUS) + body
 
 
 @register.filter
 def usd(value: object, digits: int = 2) -> str:
     """Dollars, the minus before the sign of the currency."""
     text = number(value, digits)
-    return text if text == UNKNOWN else f"{MINUS}${text[1:]}" if text.startswith(MINUS) else f"${text}"
+    if text == UNKNOWN:
+        return text
+    sign = MINUS if text.startswith(MINUS) else ""
+    return sign + dollars(text.removeprefix(MINUS), shape=spoken.shape())
 
 
 @register.filter
@@ -295,8 +347,8 @@ def share_bar(parts: Sequence[tuple[str, str, int]]) -> SafeString:
         '<text class="seg-text" x="{}%" y="18">{}</text>',
         (
             (hue, f"{width * at:.3f}", f"{width:.3f}", f"{width * at + width / 2:.3f}", monogram)
-            for at, (_, monogram, hue) in enumerate(parts)
+            for at, (_name, monogram, hue) in enumerate(parts)
         ),
     )
-    label = f"Equal shares: {', '.join(name for name, _, _ in parts)}"
+    label = _("Equal shares: %(names)s") % {"names": ", ".join(part[0] for part in parts)}
     return format_html('<svg class="stack" height="28" role="img" aria-label="{}">{}</svg>', label, pieces)

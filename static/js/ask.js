@@ -8,6 +8,7 @@ import { provisional } from "./provisional.js";
 import { Toast } from "./toast.js";
 import { blame, openExits } from "./exits_dialog.js";
 import { openClose, openEntry } from "./own_orders.js";
+import { t } from "./words.js";
 
 const SPECIAL = { close: openClose, entry: openEntry, exits: openExits };
 
@@ -62,11 +63,11 @@ export function openDialog(root, slots, { kind, title, read }) {
     setHidden(slots.error, true);
     lock(form, true);
     form.setAttribute("aria-busy", "true");
-    setText(slots.submit, "Sending");
+    setText(slots.submit, t("Sending"));
     const { command, refused, errors = {}, unsure } = await send({ kind, data, key });
     form.removeAttribute("aria-busy");
     if (!command && !root.isConnected) {
-      new Toast(title).show(refused ? "refused" : "failed", refused ?? `${unsure} It may have arrived all the same: look at the newest commands.`);
+      new Toast(title).show(refused ? "refused" : "failed", refused ?? `${unsure} ${t("It may have arrived all the same: look at the newest commands.")}`);
     } else if (command) {
       root.close();
       provisional(control, { ...command, kind }, data);
@@ -79,8 +80,8 @@ export function openDialog(root, slots, { kind, title, read }) {
       [key, sent] = [newKey(), null];
     } else {
       slots.submit.disabled = false;
-      setText(slots.submit, "Send again");
-      complain(slots.error, `${unsure} It may have arrived. Sending it again is safe: it is done once.`);
+      setText(slots.submit, t("Send again"));
+      complain(slots.error, `${unsure} ${t("It may have arrived. Sending it again is safe: it is done once.")}`);
     }
   });
   root.showModal();

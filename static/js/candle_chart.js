@@ -1,8 +1,9 @@
 // Five-minute candles of one position with its levels and fills, on lightweight-charts 5 (global LightweightCharts).
 //
 // Candles are ink on paper: colour means outcome, and a candle is none. Hollow rose, solid fell.
-import { onTheme, readColours, theme, token } from "./chart_theme.js";
-import { number, priceDigits } from "./format.js";
+import { onTheme, readColours, theme, timeMark, token } from "./chart_theme.js";
+import { fullMinute, number, plainNumber, priceDigits } from "./format.js";
+import { t } from "./words.js";
 
 const { createChart, createSeriesMarkers, CandlestickSeries, LineStyle } = globalThis.LightweightCharts;
 const SPAN_S = 300, FIRST_SHOWN = 160; // candles in sight at first
@@ -49,7 +50,7 @@ export function fillMarks(fills, candles, digits) {
       else high = middle - 1;
     }
     const buy = side === "BUY";
-    marks.push({ time: candles[low].time, position: buy ? "belowBar" : "aboveBar", shape: buy ? "arrowUp" : "arrowDown", text: `${buy ? "Bought" : "Sold"} ${Number(quantity)} at ${number(price, digits)}` });
+    marks.push({ time: candles[low].time, position: buy ? "belowBar" : "aboveBar", shape: buy ? "arrowUp" : "arrowDown", text: t(buy ? "Bought {size} at {price}" : "Sold {size} at {price}", { size: plainNumber(quantity), price: number(price, digits) }) });
   }
   return marks.sort((a, b) => a.time - b.time);
 }
@@ -69,9 +70,9 @@ export class CandleChart {
   constructor(host) {
     readColours();
     this.chart = createChart(host, {
-      ...theme(), autoSize: true, localization: { locale: "en-GB" },
+      ...theme(), autoSize: true, localization: { locale: "en-GB", timeFormatter: (time) => fullMinute(time * 1000) },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.08, bottom: 0.08 } },
-      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 6 },
+      timeScale: { borderVisible: false, timeVisible: true, secondsVisible: false, rightOffset: 6, tickMarkFormatter: timeMark },
       handleScroll: { vertTouchDrag: false }, handleScale: { mouseWheel: false },
     });
     this.series = this.chart.addSeries(CandlestickSeries, { autoscaleInfoProvider: (original) => this.#scale(original()) });

@@ -1,7 +1,7 @@
 // Equity and drawdown on lightweight-charts 5 (global LightweightCharts). Colours come from the tokens.
-import { onTheme, readColours, theme, token } from "./chart_theme.js";
+import { onTheme, readColours, theme, timeMark, token } from "./chart_theme.js";
 import { drawdown } from "./geometry.js";
-import { MINUS, known, usd } from "./format.js";
+import { MINUS, fullMinute, known, localised, usd } from "./format.js";
 
 const { createChart, LineSeries, AreaSeries, LineStyle } = globalThis.LightweightCharts;
 const RANGE_S = { "1D": 86400, "1W": 604800, "1M": 2592000 };
@@ -10,7 +10,7 @@ const PUSHED_MOST = 4000; // points added live before the thinned history is wor
 
 const percent = (value) => {
   const body = Math.abs(value).toFixed(Math.abs(value) < 10 ? 2 : 1);
-  return (body === "0.00" ? "" : value < 0 ? MINUS : "+") + body + "%";
+  return (body === "0.00" ? "" : value < 0 ? MINUS : "+") + localised(body) + "%";
 };
 const FORMATS = {
   "%": { type: "custom", minMove: 0.01, formatter: percent },
@@ -27,9 +27,9 @@ export class EquityChart {
     this.host = host;
     readColours();
     this.chart = createChart(host, {
-      ...theme(), autoSize: true, localization: { locale: "en-GB" },
+      ...theme(), autoSize: true, localization: { locale: "en-GB", timeFormatter: (time) => fullMinute(time * 1000) },
       rightPriceScale: { borderVisible: false, scaleMargins: { top: 0.06, bottom: 0.08 } },
-      timeScale: { borderVisible: false, fixLeftEdge: true, fixRightEdge: true, timeVisible: true, secondsVisible: false },
+      timeScale: { borderVisible: false, fixLeftEdge: true, fixRightEdge: true, timeVisible: true, secondsVisible: false, tickMarkFormatter: timeMark },
       handleScroll: { vertTouchDrag: false }, handleScale: { mouseWheel: false },
     });
     onTheme(() => this.#paint());

@@ -1,6 +1,8 @@
 // How charts look: colours from the tokens, read anew when the theme changes.
 
-const { LineStyle } = globalThis.LightweightCharts;
+import { clockMinute, day, dayMinute, month } from "./format.js";
+
+const { LineStyle, TickMarkType } = globalThis.LightweightCharts;
 
 // Tokens use light-dark(), so a colour is read through a real property. One element per token, all read together:
 // reading one after each write would make the browser work out styles as many times.
@@ -26,6 +28,17 @@ export const theme = () => ({
     horzLine: { color: token("line-control"), width: 1, style: LineStyle.Dotted, labelBackgroundColor: token("ink") },
   },
 });
+
+/**
+ * What stands under a tick of the time axis, in the reader's zone. The chart places its ticks at round UTC times, so where a
+ * day begins at another hour its tick tells the hour too.
+ */
+export function timeMark(time, type) {
+  const at = time * 1000;
+  if (type === TickMarkType.Time || type === TickMarkType.TimeWithSeconds) return clockMinute(at);
+  if (clockMinute(at) !== "00:00") return dayMinute(at);
+  return type === TickMarkType.DayOfMonth ? day(at) : month(at, type === TickMarkType.Year);
+}
 
 /** Call `paint` whenever the theme has changed; the colours are those of the new one by then. */
 export function onTheme(paint) {

@@ -1,12 +1,15 @@
 // What a person asks for: sent with a key of its own, so that sending it again does it once, and followed to its end.
 import { live } from "./live.js";
 import { Toast } from "./toast.js";
+import { t } from "./words.js";
 
 const AGAIN_MS = [400, 1_500, 4_000]; // waits before the same request is sent again
 const LOOK_EVERY_MS = 2_000;
 const OPEN = new Set(["accepted", "running"]);
-const TITLES = { done: "done", refused: "refused", failed: "failed" };
+const TITLES = { done: t("done"), refused: t("refused"), failed: t("failed") };
 
+// What the server says is for who reads this page, whatever the browser prefers.
+const READS = { Accept: "application/json", "Accept-Language": document.documentElement.lang };
 const base = () => document.body.dataset.commands;
 const token = () => document.querySelector("[name=csrfmiddlewaretoken]").value;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -26,7 +29,7 @@ export function newKey() {
 export async function send({ kind, data, key }) {
   const request = {
     method: "POST", body: JSON.stringify({ kind, data }),
-    headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": token(), "Idempotency-Key": key },
+    headers: { ...READS, "Content-Type": "application/json", "X-CSRFToken": token(), "Idempotency-Key": key },
   };
   let unsure = "";
   for (const wait of [0, ...AGAIN_MS]) {
@@ -35,19 +38,19 @@ export async function send({ kind, data, key }) {
       const answer = await fetch(base(), request);
       if (answer.ok) return { command: await answer.json() };
       if (answer.status < 500) return await refusal(answer);
-      unsure = `The server answered ${answer.status}.`;
+      unsure = t("The server answered {status}.", { status: answer.status });
     } catch {
-      unsure = navigator.onLine ? "The server did not answer." : "This device is offline.";
+      unsure = t(navigator.onLine ? "The server did not answer." : "This device is offline.");
     }
   }
   return { unsure };
 }
 
 async function refusal(answer) {
-  if (answer.status === 401 || answer.status === 403) return { refused: "You are not signed in any more, or this page is too old. Load it anew and try again." };
+  if (answer.status === 401 || answer.status === 403) return { refused: t("You are not signed in any more, or this page is too old. Load it anew and try again.") };
   const problem = await answer.json().catch(() => ({})), errors = problem.errors ?? {};
   const fields = Object.values(errors).flat();
-  return { refused: fields.length ? fields.join(" ") : problem.detail ?? `The server answered ${answer.status}.`, errors };
+  return { refused: fields.length ? fields.join(" ") : problem.detail ?? t("The server answered {status}.", { status: answer.status }), errors };
 }
 
 /** Follow an accepted command to its end in a toast: over the socket, and by asking where that is silent. */
@@ -56,7 +59,7 @@ export function follow(command, title) {
   let ended = false;
   const show = ({ status, answer }) => {
     if (ended) return;
-    if (OPEN.has(status)) return toast.show("working", answer || "accepted, under way");
+    if (OPEN.has(status)) return toast.show("working", answer || t("accepted, under way"));
     ended = true;
     live.listeners.delete(listen);
     toast.show(status, answer || TITLES[status]);
@@ -71,7 +74,7 @@ export function follow(command, title) {
   const look = async () => {
     while (!ended) {
       await pause(LOOK_EVERY_MS);
-      const answer = ended ? null : await fetch(`${base()}${command.id}/`, { headers: { Accept: "application/json" } }).catch(() => null);
+      const answer = ended ? null : await fetch(`${base()}${command.id}/`, { headers: READS }).catch(() => null);
       if (answer?.ok) show(await answer.json());
     }
   };

@@ -3,6 +3,7 @@ import { DRAWN, element, setClass, setHidden, setText } from "./dom.js";
 import { signedPercent, tone } from "./format.js";
 import { EquityChart, PORTFOLIO } from "./chart.js";
 import { hueClass } from "./regions/shared.js";
+import { t } from "./words.js";
 
 const POINT_EVERY_MS = 1000; // drawing a canvas costs more than the rest of an update, and nobody reads a curve faster
 
@@ -28,7 +29,7 @@ export class EquityPanel {
     this.#show("loading");
     try {
       const response = await fetch(this.url, { headers: { Accept: "application/json" } });
-      if (!response.ok) throw new Error(`The server answered ${response.status}.`);
+      if (!response.ok) throw new Error(t("The server answered {status}.", { status: response.status }));
       const history = await response.json();
       this.#show(history.points.length ? "chart" : "empty");
       if (history.points.length) this.#draw(history);
@@ -94,7 +95,7 @@ export class EquityPanel {
       setClass(button.lastElementChild, tone(value, 1));
     }
     const main = this.chart.returnPct(PORTFOLIO);
-    this.host.setAttribute("aria-label", `Equity since the start: portfolio ${signedPercent(main, 1)}. The cards of the traders list their results.`);
+    this.host.setAttribute("aria-label", t("Equity since the start: portfolio {result}. The cards of the traders list their results.", { result: signedPercent(main, 1) }));
   }
 
   #button(id, trader) {
@@ -107,7 +108,7 @@ export class EquityPanel {
       tile.ariaHidden = "true";
       button.title = trader.name;
       button.append(tile, element("span", "vh", trader.name));
-    } else button.append(element("span", "key"), element("b", "", "Portfolio"));
+    } else button.append(element("span", "key"), element("b", "", t("Portfolio")));
     button.append(element("span"));
     return button;
   }

@@ -4,6 +4,7 @@
 // left loses and right gains, for longs and shorts alike. Coordinates are those of viewBox="0 0 240 24"; strokes do
 // not scale, so the rail may be stretched to any width.
 import { known, number, percent, priceDigits, signedPercent } from "./format.js";
+import { t } from "./words.js";
 
 const LEFT = 7, RIGHT = 233, MIDDLE = 12;
 const NO_TARGET_ROOM = 0.22; // of the rail, right of the price, where nothing is waited for
@@ -76,28 +77,28 @@ export function railPaths({ stop, at }) {
 /** The words under a rail and for who cannot see it: {stop, stopAway, target, targetAway, close, label}. */
 export function railWords(rail, position) {
   const digits = priceDigits(rail.entry), price = (value) => number(value, digits);
-  const name = rail.stop?.trailing ? "Trail" : "Stop", several = rail.steps.length > 1 || (rail.steps.length === 1 && rail.steps[0].fraction_pct < 100);
+  const several = rail.steps.length > 1 || (rail.steps.length === 1 && rail.steps[0].fraction_pct < 100);
   const step = rail.steps[0];
   const words = {
-    stop: rail.stop ? `${name} ${price(rail.stop.price)}` : "no stop",
+    stop: rail.stop ? t(rail.stop.trailing ? "Trail {price}" : "Stop {price}", { price: price(rail.stop.price) }) : t("no stop"),
     stopAway: rail.stop && rail.stopAway !== null ? signedPercent(-rail.stopAway, 1) : "",
-    target: step ? `${price(step.price)} ${several ? `Target ${number(step.fraction_pct, 0)}%` : "Target"}` : "no target",
+    target: step ? (several ? t("{price} Target {part}", { price: price(step.price), part: percent(step.fraction_pct, 0) }) : t("{price} Target", { price: price(step.price) })) : t("no target"),
     targetAway: step && rail.targetAway !== null ? signedPercent(rail.targetAway, 1) : "",
     close: rail.stopAway !== null && rail.stopAway <= CLOSE_PCT,
   };
   const parts = [
-    rail.stop ? `${rail.stop.trailing ? "Trailing stop" : "Stop"} ${price(rail.stop.price)}${awayWords(rail.stopAway)}` : "No stop",
-    `entry ${price(rail.entry)}`,
-    rail.mark === null ? "mark unknown" : `mark ${price(rail.mark)}`,
-    `peak ${price(position.exits.peak)}`,
-    step ? `take-profit ${price(step.price)}${awayWords(rail.targetAway)}${several ? ` for ${number(step.fraction_pct, 0)}%` : ""}` : "no take-profit",
+    rail.stop ? t(rail.stop.trailing ? "Trailing stop {price}" : "Stop {price}", { price: price(rail.stop.price) }) + awayWords(rail.stopAway) : t("No stop"),
+    t("entry {price}", { price: price(rail.entry) }),
+    rail.mark === null ? t("mark unknown") : t("mark {price}", { price: price(rail.mark) }),
+    t("peak {price}", { price: price(position.exits.peak) }),
+    step ? t("take-profit {price}", { price: price(step.price) }) + awayWords(rail.targetAway) + (several ? t(" for {part}", { part: percent(step.fraction_pct, 0) }) : "") : t("no take-profit"),
   ];
-  if (rail.locked) parts.push("gain locked in");
-  if (position.mark_stale) parts.push("price is stale");
+  if (rail.locked) parts.push(t("gain locked in"));
+  if (position.mark_stale) parts.push(t("price is stale"));
   return { ...words, label: parts.join(", ") };
 }
 
-const awayWords = (away) => (away === null ? "" : ` (${percent(away, 1)} away)`);
+const awayWords = (away) => (away === null ? "" : t(" ({distance} away)", { distance: percent(away, 1) }));
 
 /** How far the time stop has run: {share, of_s} of its span, or null without one. Times are world time. */
 export function timeStop(exits, now_ms) {

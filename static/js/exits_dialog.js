@@ -1,14 +1,15 @@
 // The dialog in which a person changes what closes one position by itself. Only what was changed is asked for.
 import { clone, setAttribute, setClass, setHidden, setText } from "./dom.js";
-import { known, number, priceDigits, signedPercent, signedUsd, span, usd } from "./format.js";
+import { known, number, percent, priceDigits, signedPercent, signedUsd, span, usd } from "./format.js";
+import { isAmbiguous, plain } from "./typed.js";
 import { live } from "./live.js";
 import { openDialog } from "./ask.js";
 import { standingStop } from "./exit_rail.js";
 import { drawExit } from "./regions/exits.js";
 import { worldNow } from "./regions/shared.js";
+import { t } from "./words.js";
 
 const HOURS = 24, DAY_MS = 86_400_000, DAY_PLACES = 6;
-const bare = (typed) => typed.trim().replaceAll(",", "");
 const off = (value) => (!known(value) || Number(value) === 0 ? "" : value);
 
 /** What the fields show of a position's exits: text, "" for a rule that is off. */
@@ -43,7 +44,7 @@ export function openExits({ dataset: { position: id } }) {
   const first = live.view.positions[id];
   if (!first?.exits) return;
   const { root, slots } = clone(document.getElementById("exits-dialog")), form = root.querySelector("form");
-  const shown = shownOf(first), title = `Exits for ${first.code} ${first.side.toLowerCase()}`;
+  const shown = shownOf(first), title = t(first.side === "SHORT" ? "Exits for {code} short" : "Exits for {code} long", { code: first.code });
   setText(slots.title, title);
   put(slots, shown, first);
   const show = () => {
@@ -89,8 +90,8 @@ function addStep(slots, { at, unit, part }) {
 function typedOf(slots) {
   const field = (node, name) => node.querySelector(`[data-slot=${name}]`).value;
   return {
-    stop_price: bare(slots.stop.value), trail_from_pct: bare(slots.from.value), trail_by_pct: bare(slots.by.value), time: bare(slots.time.value), unit: slots.unit.value,
-    steps: [...slots.steps.children].map((row) => ({ at: bare(field(row, "at")), unit: field(row, "unit"), part: bare(field(row, "part")) })),
+    stop_price: plain(slots.stop.value), trail_from_pct: plain(slots.from.value), trail_by_pct: plain(slots.by.value), time: plain(slots.time.value), unit: slots.unit.value,
+    steps: [...slots.steps.children].map((row) => ({ at: plain(field(row, "at")), unit: field(row, "unit"), part: plain(field(row, "part")) })),
   };
 }
 
@@ -123,52 +124,54 @@ function say(node, words) {
   setClass(node, bad ? "hint warn" : "hint");
 }
 
+const worthWords = (outcome) => (outcome < 0 ? t("risks {amount}", { amount: usd(-outcome) }) : t("locks in {amount}", { amount: signedUsd(outcome) }));
+
 function stopWords({ sign, mark, exits, price, gain, result }, { stop_price: typed }, shown) {
-  if (typed === "") return "No stop loss. Your loss is not bounded.";
+  if (typed === "") return t("No stop loss. Your loss is not bounded.");
   const stop = Number(typed);
-  if (!(stop > 0)) return warn("Write a price.");
-  if (known(exits.stop) && (stop - Number(exits.stop)) * sign < 0) return warn(`Looser than the stop at ${price(exits.stop)}. A stop only tightens.`);
-  if (mark !== null && (mark - stop) * sign <= 0) return warn("The price is past it already. To close now, use Close.");
-  const outcome = result(stop), worth = outcome < 0 ? `risks ${usd(-outcome)}` : `locks in ${signedUsd(outcome)}`;
+  if (isAmbiguous(typed)) return warn(t("This may mean two numbers: write {price}, say.", { price: number(1234.5, 2) }));
+  if (!(stop > 0)) return warn(t("Write a price."));
+  if (known(exits.stop) && (stop - Number(exits.stop)) * sign < 0) return warn(t("Looser than the stop at {price}. A stop only tightens.", { price: price(exits.stop) }));
+  if (mark !== null && (mark - stop) * sign <= 0) return warn(t("The price is past it already. To close now, use Close."));
+  const worth = worthWords(result(stop));
   const standing = standingStop({ ...exits, stop: typed }, sign);
-  const covered = standing.trailing && typed !== shown.stop_price ? `; the trailing stop at ${price(exits.trail)} is tighter` : "";
-  return `${signedPercent(gain(stop))} from entry, ${worth}${covered}`;
+  const covered = standing.trailing && typed !== shown.stop_price ? t("; the trailing stop at {price} is tighter", { price: price(exits.trail) }) : "";
+  return t("{gain} from entry, {worth}", { gain: signedPercent(gain(stop)), worth }) + covered;
 }
 
 function trailWords({ entry, sign, exits, price, result }, { trail_from_pct: from, trail_by_pct: by }) {
   if (known(exits.trail)) {
-    const outcome = result(Number(exits.trail));
-    return `Active. Now ${price(exits.trail)}, ${outcome < 0 ? `risks ${usd(-outcome)}` : `locks in ${signedUsd(outcome)}`}`;
+    return t("Active. Now {price}, {worth}", { price: price(exits.trail), worth: worthWords(result(Number(exits.trail))) });
   }
-  if (from === "" && by === "") return "Off";
-  if (!(Number(from) > 0) || !(Number(by) > 0)) return warn("It needs both numbers, or neither.");
+  if (from === "" && by === "") return t("Off");
+  if (!(Number(from) > 0) || !(Number(by) > 0)) return warn(t("It needs both numbers, or neither."));
   const start = entry * (1 + (sign * Number(from)) / 100);
-  return `From ${price(start)} on it stays ${number(by, 2)}% behind the best price`;
+  return t("From {price} on it stays {distance} behind the best price", { price: price(start), distance: percent(by, 2) });
 }
 
 function timeWords({ position }, { time, unit }) {
-  if (time === "") return "Off";
+  if (time === "") return t("Off");
   const days = Number(daysOf(time, unit));
-  if (!(days > 0)) return warn("Write a number.");
+  if (!(days > 0)) return warn(t("Write a number."));
   const left_s = (new Date(position.exits.opened_at).getTime() + days * DAY_MS - worldNow(live.view.portfolio)) / 1000;
-  return left_s > 0 ? `${span(left_s)} left` : warn("That time is over: it would close at once.");
+  return left_s > 0 ? t("{span} left", { span: span(left_s) }) : warn(t("That time is over: it would close at once."));
 }
 
 function stepsWords({ sign, mark, price, gain, result, level }, { stop_price: stop, steps }) {
-  if (!steps.length) return "No target";
+  if (!steps.length) return t("No target");
   const risk = known(stop) && stop !== "" ? -result(Number(stop)) : 0;
   let left = 1, profit = 0;
   const words = [];
   for (const step of steps) {
     const at = level(step), part = Number(step.part) / 100;
-    if (!(at > 0) || !(part > 0 && part <= 1)) return warn("Each step needs a price or gain, and a part of 1 to 100 %.");
-    if (mark !== null && (mark - at) * sign >= 0) return warn(`The price is at ${price(at)} or past it already: it would close at once.`);
+    if (!(at > 0) || !(part > 0 && part <= 1)) return warn(t("Each step needs a price or gain, and a part of 1 to 100 %."));
+    if (mark !== null && (mark - at) * sign >= 0) return warn(t("The price is at {price} or past it already: it would close at once.", { price: price(at) }));
     profit += result(at) * left * part;
     left *= 1 - part;
-    words.push(`${price(at)} is ${signedPercent(gain(at))} from entry`);
+    words.push(t("{price} is {gain} from entry", { price: price(at), gain: signedPercent(gain(at)) }));
   }
-  const ratio = risk > 0 ? `, ${number(profit / risk, 1)} times the risk` : "";
-  return `${words.join("; ")}. ${signedUsd(profit)} in all${ratio}${left > 0 ? `, ${number(left * 100, 0)}% stays open` : ""}`;
+  const ratio = risk > 0 ? t(", {ratio} times the risk", { ratio: number(profit / risk, 1) }) : "";
+  return `${words.join("; ")}. ${t("{amount} in all", { amount: signedUsd(profit) })}${ratio}${left > 0 ? t(", {part} stays open", { part: percent(left * 100, 0) }) : ""}`;
 }
 
 /** The exits as the rail would show them with what is typed; what is no number yet leaves the rail as it is. */

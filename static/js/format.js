@@ -1,4 +1,5 @@
 // Text for numbers and times. Decimals arrive as strings and become numbers here, for display only.
+import { SHAPE, t } from "./words.js";
 
 export const MINUS = "\u2212";
 export const UNKNOWN = "\u2013";
@@ -6,8 +7,15 @@ export const UNKNOWN = "\u2013";
 // By hand: the first Intl formatter of a page costs more than all numbers of a first paint.
 function grouped(value, digits) {
   const size = Math.abs(value), body = size.toFixed(digits);
-  return size < 999.5 ? body : body.replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, ",");
+  return localised(size < 999.5 ? body : body.replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, ","));
 }
+
+/** Digits written with a point and commas, in the signs of the reader's language. */
+export const localised = SHAPE.decimal === "." ? (body) => body : (body) => body.replace(/[.,]/g, (sign) => (sign === "." ? SHAPE.decimal : SHAPE.group));
+const dollars = SHAPE.dollarsLast ? (body) => `${body}\u00a0$` : (body) => `$${body}`;
+
+/** A number as it is, without trailing zeros or groups. */
+export const plainNumber = (value) => localised(String(Number(value)));
 
 export const known = (value) => value !== null && value !== undefined && value !== "";
 const isZero = (body) => !/[1-9]/.test(body);
@@ -19,21 +27,21 @@ export function number(value, digits = 2) {
   return Number(value) < 0 && !isZero(body) ? MINUS + body : body;
 }
 
-/** As `number`, with the sign always shown unless the shown digits are all zero. `unit` stands before the digits. */
-export function signed(value, digits = 2, unit = "") {
+/** As `number`, with the sign always shown unless the shown digits are all zero. `dress` may add a unit to the digits. */
+export function signed(value, digits = 2, dress = (body) => body) {
   if (!known(value)) return UNKNOWN;
   const body = grouped(value, digits);
-  if (isZero(body)) return unit + body;
-  return (Number(value) > 0 ? "+" : MINUS) + unit + body;
+  if (isZero(body)) return dress(body);
+  return (Number(value) > 0 ? "+" : MINUS) + dress(body);
 }
 
 export function usd(value, digits = 2) {
   if (!known(value)) return UNKNOWN;
   const body = grouped(value, digits);
-  return (Number(value) < 0 && !isZero(body) ? MINUS : "") + "$" + body;
+  return (Number(value) < 0 && !isZero(body) ? MINUS : "") + dollars(body);
 }
 
-export const signedUsd = (value, digits = 2) => signed(value, digits, "$");
+export const signedUsd = (value, digits = 2) => signed(value, digits, dollars);
 export const percent = (value, digits = 2) => (known(value) ? number(value, digits) + "%" : UNKNOWN);
 export const signedPercent = (value, digits = 2) => (known(value) ? signed(value, digits) + "%" : UNKNOWN);
 
@@ -63,29 +71,46 @@ export function quantityDigits(price) {
 /** "Long 0.4120", "Short 92.0" or "Flat". */
 export function stance(quantity, digits) {
   const value = Number(quantity);
-  if (!value) return "Flat";
-  return `${value > 0 ? "Long" : "Short"} ${grouped(value, digits)}`;
+  if (!value) return t("Flat");
+  return t(value > 0 ? "Long {size}" : "Short {size}", { size: grouped(value, digits) });
 }
 
-// Times. The API speaks UTC and so does the page; the footer says it once.
+// Times. The API speaks UTC; the page shows the reader's zone, which the footer names. The server sends the zone's changes
+// of offset as "seconds:minutes" pairs, oldest first, so that no Intl formatter is needed and both switches of a year are right.
 const two = (value) => String(value).padStart(2, "0");
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const { offsets = "", zone = "UTC" } = document.documentElement.dataset;
+const CHANGES = offsets.split(",").filter(Boolean).map((pair) => pair.split(":").map(Number)).reverse();
 
+/** Epoch milliseconds or ISO text as a Date whose UTC fields are those of the reader's clock. */
+function onClock(at) {
+  const time = new Date(at).getTime(), change = CHANGES.find(([from]) => from * 1000 <= time) ?? CHANGES.at(-1);
+  return new Date(time + (change ? change[1] * 60_000 : 0));
+}
+
+/** A time of the reader's clock with the zone's name, where it stands alone. */
+export const zoned = (text) => `${text} ${zone}`;
+
+const minuteOf = (at) => `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+const dayOf = (at) => `${at.getUTCDate()} ${SHAPE.months[at.getUTCMonth()]}`;
+
+export const clockMinute = (iso) => minuteOf(onClock(iso));
 export function clock(iso) {
-  const at = new Date(iso);
-  return `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())}`;
+  const at = onClock(iso);
+  return `${minuteOf(at)}:${two(at.getUTCSeconds())}`;
 }
-export function day(iso) {
-  const at = new Date(iso);
-  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]}`;
-}
+export const day = (iso) => dayOf(onClock(iso));
 export function dayMinute(iso) {
-  const at = new Date(iso);
-  return `${day(iso)} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+  const at = onClock(iso);
+  return `${dayOf(at)} ${minuteOf(at)}`;
 }
 export function fullMinute(iso) {
-  const at = new Date(iso);
-  return `${day(iso)} ${at.getUTCFullYear()} ${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
+  const at = onClock(iso);
+  return `${dayOf(at)} ${at.getUTCFullYear()} ${minuteOf(at)}`;
+}
+/** "Nov", or the year. */
+export function month(iso, year = false) {
+  const at = onClock(iso);
+  return year ? String(at.getUTCFullYear()) : SHAPE.months[at.getUTCMonth()];
 }
 
 /** "3 s", "4 min", "2 h 05 min" or "3 d 04 h" for a span in seconds; never negative. */
@@ -110,5 +135,4 @@ export function days(seconds) {
 /** Seconds from one time to another; both ISO text or epoch milliseconds. */
 export const secondsBetween = (from, to) => (new Date(to).getTime() - new Date(from).getTime()) / 1000;
 
-export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");

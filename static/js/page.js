@@ -1,4 +1,5 @@
 // Behaviour of every page: theme, dialogs, segmented switches, forms that can be pressed twice without harm.
+import { t } from "./words.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -18,7 +19,7 @@ document.addEventListener("click", (event) => {
 const asking = () => import("./ask.js");
 if (document.querySelector("[data-ask]")) setTimeout(() => asking().catch(() => {}), 3_000); // a press tries again, and says so
 function unloaded() {
-  document.getElementById("toasts").textContent = "This dialog did not load: the network seems to be away. Press again.";
+  document.getElementById("toasts").textContent = t("This dialog did not load: the network seems to be away. Press again.");
 }
 
 // The server reads this cookie, so the next page is painted in the right theme from the start.

@@ -5,9 +5,10 @@ import { CandleChart } from "./candle_chart.js";
 import { drawExit } from "./regions/exits.js";
 import { standingStop, stepsAhead } from "./exit_rail.js";
 import { start } from "./fresh_page.js";
+import { t } from "./words.js";
 
 const EVERY_MS = { fast: 5_000, slow: 30_000 }; // how often closed candles are fetched: a fast world closes many a second
-const TITLES = { entry: "Entry", stop: "Stop", trail: "Trail", first: "First stop", target: "Target", peak: "Best", activation: "Trails from" };
+const TITLES = { entry: t("Entry"), stop: t("Stop"), trail: t("Trail"), first: t("First stop"), target: t("Target"), peak: t("Best"), activation: t("Trails from") };
 
 /** The lines a position draws into its chart: [{key, price, title}]. */
 export function levelsOf(position) {
@@ -48,7 +49,7 @@ class PositionPanel {
     try {
       const known = this.chart?.candles ?? [], since = known.length > 1 ? known.at(-2).time : null;
       const answer = await fetch(`${this.root.dataset.url}${since === null ? "" : `?since=${since}`}`, { headers: { Accept: "application/json" } });
-      if (!answer.ok) throw new Error(`The server answered ${answer.status}.`);
+      if (!answer.ok) throw new Error(t("The server answered {status}.", { status: answer.status }));
       this.#show(await answer.json());
     } catch (error) {
       setText(this.error, error.message);
@@ -68,7 +69,7 @@ class PositionPanel {
     setText(this.note, note);
     setHidden(this.note, !note);
     if (!candles.length && !this.chart?.candles.length) {
-      setText(this.empty, current ? "The first one appears with the first price." : "It belongs to an earlier run of the replay, whose prices are over.");
+      setText(this.empty, t(current ? "The first one appears with the first price." : "It belongs to an earlier run of the replay, whose prices are over."));
       return this.#state("empty");
     }
     this.#state("chart");
@@ -123,7 +124,7 @@ class PositionPanel {
       return item;
     }));
     const words = levels.map(({ price, title }) => `${title.toLowerCase()} ${number(price, digits)}`);
-    this.host.setAttribute("aria-label", `Candles of five minutes. ${words.join(", ") || "The position is closed."}`);
+    this.host.setAttribute("aria-label", `${t("Candles of five minutes.")} ${words.join(", ") || t("The position is closed.")}`);
   }
 
   #state(state) {

@@ -1,5 +1,6 @@
 // Short notices at the edge of the page, read out politely; each can be changed while it stands.
 import { element, icon, setClass, setIcon, setText } from "./dom.js";
+import { t } from "./words.js";
 
 const STATES = { working: ["hourglass", ""], done: ["circle-check", ""], refused: ["ban", "is-warn"], failed: ["triangle-alert", "is-down"] };
 const DONE_MS = 8_000;
@@ -12,7 +13,7 @@ export class Toast {
     words.append(element("b", "", title), " ", (this.text = element("span")));
     this.close = element("button", "btn btn-icon btn-quiet btn-s");
     this.close.type = "button";
-    this.close.ariaLabel = "Dismiss";
+    this.close.ariaLabel = t("Dismiss");
     this.close.append(icon("x"));
     this.close.addEventListener("click", () => this.root.remove());
     this.root.append(this.mark, words, this.close);

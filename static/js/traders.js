@@ -7,7 +7,9 @@ import { learnServerTime } from "./regions/shared.js";
 import { tell } from "./live.js";
 import { LiveSocket } from "./socket.js";
 import { setHidden, setText } from "./dom.js";
-import { usd } from "./format.js";
+import { number, percent, usd } from "./format.js";
+import { plain } from "./typed.js";
+import { t } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -32,9 +34,9 @@ function start() {
 function checkWeights(form) {
   const custom = form.elements.weighting.value === "custom";
   for (const node of form.querySelectorAll("[data-weights]")) setHidden(node, !custom);
-  const total = [...form.querySelectorAll("[data-weight]")].reduce((sum, input) => sum + Math.round(Number(input.value) * 100), 0);
-  const off = (Math.abs(10_000 - total) / 100).toFixed(2);
-  setText(at("weights-total"), total === 10_000 ? "100.00%" : Number.isNaN(total) ? "not a number" : `${(total / 100).toFixed(2)}%, ${total < 10_000 ? "add" : "take off"} ${off}`);
+  const total = [...form.querySelectorAll("[data-weight]")].reduce((sum, input) => sum + Math.round(Number(plain(input.value)) * 100), 0);
+  const off = number(Math.abs(10_000 - total) / 100);
+  setText(at("weights-total"), Number.isNaN(total) ? t("not a number") : total === 10_000 ? percent(100) : t(total < 10_000 ? "{total}, add {off}" : "{total}, take off {off}", { total: percent(total / 100), off }));
   at("weights-submit").disabled = custom && total !== 10_000;
 }
 

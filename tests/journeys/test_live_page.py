@@ -54,7 +54,7 @@ def test_page_shows_the_view(open_page: Opener, fixture_server: FixtureServer) -
     page = _portfolio(open_page, fixture_server)
     expect(page.locator("#kpi-equity")).to_have_text("$10,843.28")
     expect(page.locator("#kpi-day")).to_have_text("\u2212$137.38")
-    expect(page.locator("#kpi-day-note")).to_have_text("\u22121.18% since 00:00")
+    expect(page.locator("#kpi-day-note")).to_have_text("\u22121.18% since 00:00 UTC")
     assert "down" in page.locator(".kpi-value:has(#kpi-day)").get_attribute("class")
     expect(page.locator("#kpi-win")).to_have_text("58.3%")
     expect(page.locator("#positions > tr")).to_have_count(6)

@@ -3,7 +3,9 @@ import { KeyedList, setAttribute, setHidden, setText, svg } from "../dom.js";
 import { priceDigits, quantityDigits, sentence, stance, usd, number } from "../format.js";
 import { diverge } from "../geometry.js";
 import { hueClass, traderName } from "./shared.js";
+import { t } from "../words.js";
 
+const RULES = { combine: t("combine"), largest: t("largest"), first: t("first") };
 const newestFirst = (a, b) => (a.at < b.at ? 1 : a.at > b.at ? -1 : 0) || a.underlying.localeCompare(b.underlying);
 
 function drawBar(node, conflict, label) {
@@ -30,9 +32,9 @@ function drawBar(node, conflict, label) {
 /** One sentence a person can read: who, the rule, why less than wished. */
 function why(conflict, view) {
   const overruled = conflict.holders.filter((holder) => !holder.counted).map((holder) => traderName(view, holder.follow_id));
-  const parts = [conflict.kind === "opposed" ? "opposed sides" : "same side", `rule: ${conflict.rule}`];
-  if (overruled.length) parts.push(`${overruled.join(" and ")} overruled`);
-  if (conflict.capped_reason) parts.push(`limit: ${conflict.capped_reason}`);
+  const parts = [t(conflict.kind === "opposed" ? "opposed sides" : "same side"), t("rule: {rule}", { rule: RULES[conflict.rule] ?? conflict.rule })];
+  if (overruled.length) parts.push(t("{who} overruled", { who: overruled.join(t(" and ")) }));
+  if (conflict.capped_reason) parts.push(t("limit: {reason}", { reason: conflict.capped_reason }));
   return `${sentence(parts.join(", "))}.`;
 }
 
@@ -40,14 +42,14 @@ function fillConflict({ root, slots }, conflict, view) {
   const digits = quantityDigits(conflict.mark_price);
   setAttribute(root, "id", `conflict-${conflict.id}`);
   setText(slots.underlying, conflict.underlying);
-  setText(slots.kind, conflict.kind === "opposed" ? "Opposed" : "Overlap");
+  setText(slots.kind, t(conflict.kind === "opposed" ? "Opposed" : "Overlap"));
   setText(slots.before, stance(conflict.before, digits));
   setText(slots.after, stance(conflict.after, digits));
   setText(slots.value, Number(conflict.after_notional) ? usd(Math.abs(conflict.after_notional), 0) : "");
-  const who = conflict.holders.map((holder) => `${traderName(view, holder.follow_id)} ${stance(holder.quantity, digits).toLowerCase()}${holder.counted ? "" : ", overruled"}`);
-  drawBar(slots.bar, conflict, `${conflict.underlying}: ${who.join("; ")}. Before ${stance(conflict.before, digits)}, after ${stance(conflict.after, digits)}.`);
+  const who = conflict.holders.map((holder) => `${traderName(view, holder.follow_id)} ${stance(holder.quantity, digits).toLowerCase()}${holder.counted ? "" : t(", overruled")}`);
+  drawBar(slots.bar, conflict, `${conflict.underlying}: ${who.join("; ")}. ${t("Before {before}, after {after}.", { before: stance(conflict.before, digits), after: stance(conflict.after, digits) })}`);
   setText(slots.why, why(conflict, view));
-  setAttribute(slots.why, "title", `Mark ${number(conflict.mark_price, priceDigits(conflict.mark_price))}`);
+  setAttribute(slots.why, "title", t("Mark {price}", { price: number(conflict.mark_price, priceDigits(conflict.mark_price)) }));
 }
 
 export class Conflicts {

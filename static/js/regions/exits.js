@@ -1,9 +1,10 @@
 // Draws exit rails: in the rows of the positions, in the dialog, on a position's page. Only what differs is touched.
 import { element, icon, setAttribute, setClass, setHidden, setText } from "../dom.js";
 import { railOf, railPaths, railWords } from "../exit_rail.js";
+import { t } from "../words.js";
 
 const PARTS = ["track", "gain", "loss", "locked", "ghost", "entry", "peak", "stop", "target", "halo", "mark"];
-const KINDS = { stop_loss: "Stop loss", trailing: "Trailing stop", take_profit: "Take profit", time_stop: "Time stop" };
+const KINDS = { stop_loss: t("Stop loss"), trailing: t("Trailing stop"), take_profit: t("Take profit"), time_stop: t("Time stop") };
 const drawn = Symbol("paths drawn");
 
 /** Draw a position's rail into a cell of the `exit-cell` markup. */
@@ -52,6 +53,6 @@ function showTrigger(cell, now, trigger) {
     now.chip.append(icon("shield-check"), element("span"));
     cell.append(now.chip);
   }
-  setText(now.chip.lastElementChild, `${KINDS[trigger.kind] ?? trigger.kind}${trigger.status === "waiting" ? " waits for another order" : " is closing it"}`);
+  setText(now.chip.lastElementChild, t(trigger.status === "waiting" ? "{rule} waits for another order" : "{rule} is closing it", { rule: KINDS[trigger.kind] ?? trigger.kind }));
   setAttribute(now.chip, "title", trigger.text || null);
 }

@@ -2,6 +2,7 @@
 import { setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
 import { known, day, number, percent, signedPercent, signedUsd, tone, usd } from "../format.js";
 import { stack } from "../geometry.js";
+import { t } from "../words.js";
 
 const at = (id) => document.getElementById(id);
 
@@ -25,26 +26,27 @@ const gauge = (breakers, kind) => breakers?.gauges.find((entry) => entry.kind ==
 export function renderKpis({ kpis, portfolio, capital, breakers }) {
   const deepest = gauge(breakers, "drawdown");
   setTick(at("kpi-equity"), kpis.equity, usd(kpis.equity));
-  setText(at("kpi-equity-note"), known(kpis.peak_equity) ? `Peak ${usd(kpis.peak_equity)}${kpis.peak_at ? ` on ${day(kpis.peak_at)}` : ""}` : "");
-  fillResult("kpi-day", kpis.day_pnl, kpis.day_pnl_pct, "since 00:00");
-  fillResult("kpi-total", kpis.total_pnl, kpis.total_pnl_pct, portfolio.start_at && !portfolio.world?.startsWith("replay") ? `since ${day(portfolio.start_at)}` : "since the start");
+  setText(at("kpi-equity-note"), known(kpis.peak_equity) ? kpis.peak_at ? t("Peak {amount} on {day}", { amount: usd(kpis.peak_equity), day: day(kpis.peak_at) }) : t("Peak {amount}", { amount: usd(kpis.peak_equity) }) : "");
+  fillResult("kpi-day", kpis.day_pnl, kpis.day_pnl_pct, t("since 00:00 UTC"));
+  fillResult("kpi-total", kpis.total_pnl, kpis.total_pnl_pct, portfolio.start_at && !portfolio.world?.startsWith("replay") ? t("since {day}", { day: day(portfolio.start_at) }) : t("since the start"));
   setText(at("kpi-win"), percent(kpis.win_rate_pct, 1));
-  setText(at("kpi-win-note"), kpis.closed_count ? `of ${kpis.closed_count} closed` : "nothing closed yet");
+  setText(at("kpi-win-note"), kpis.closed_count ? t("of {count} closed", { count: kpis.closed_count }) : t("nothing closed yet"));
   setTick(at("kpi-exposure"), kpis.exposure_pct, percent(kpis.exposure_pct, 1));
-  setText(at("kpi-exposure-limit"), known(kpis.exposure_limit_pct) ? `limit ${percent(kpis.exposure_limit_pct, 0)}` : "");
-  setText(at("kpi-exposure-note"), `${usd(kpis.gross, 0)} gross, ${signedUsd(kpis.net, 0)} net`);
+  setText(at("kpi-exposure-limit"), known(kpis.exposure_limit_pct) ? t("limit {limit}", { limit: percent(kpis.exposure_limit_pct, 0) }) : "");
+  setText(at("kpi-exposure-note"), t("{gross} gross, {net} net", { gross: usd(kpis.gross, 0), net: signedUsd(kpis.net, 0) }));
   fillMeter(at("kpi-exposure-meter"), kpis.exposure_pct, kpis.exposure_limit_pct);
   const fall = known(kpis.drawdown_pct) ? -Math.abs(Number(kpis.drawdown_pct)) : null;
   setText(at("kpi-drawdown"), percent(fall));
-  setText(at("kpi-drawdown-limit"), known(deepest) ? `limit ${percent(-Math.abs(deepest), 0)}` : "");
-  setText(at("kpi-drawdown-note"), known(deepest) ? `${number(Math.abs(deepest) + fall)} points to the limit` : "from the highest equity");
+  setText(at("kpi-drawdown-limit"), known(deepest) ? t("limit {limit}", { limit: percent(-Math.abs(deepest), 0) }) : "");
+  setText(at("kpi-drawdown-note"), known(deepest) ? t("{points} points to the limit", { points: number(Math.abs(deepest) + fall) }) : t("from the highest equity"));
   fillMeter(at("kpi-drawdown-meter"), fall, deepest);
   setTick(at("kpi-free"), capital.free, usd(capital.free, 0));
-  setText(at("kpi-free-of"), `of ${usd(capital.total, 0)}`);
-  setText(at("kpi-free-note"), `${usd(capital.allocated, 0)} allocated`);
+  setText(at("kpi-free-of"), t("of {amount}", { amount: usd(capital.total, 0) }));
+  setText(at("kpi-free-note"), t("{amount} allocated", { amount: usd(capital.allocated, 0) }));
 }
 
 const PARTS = ["deployed", "committed", "reserved", "free"];
+const NAMES = { deployed: t("deployed"), committed: t("committed"), reserved: t("reserved"), free: t("free") };
 
 function fillBar(node, capital) {
   stack(PARTS.map((name) => Number(capital[name]))).forEach((part, index) => {
@@ -53,8 +55,8 @@ function fillBar(node, capital) {
       setAttribute(rect, "width", `${part.width}%`);
     }
   });
-  const words = PARTS.map((name) => `${name} ${usd(capital[name])}`).join(", ");
-  setAttribute(node, "aria-label", `Capital of ${usd(capital.total)}: ${words}`);
+  const words = PARTS.map((name) => `${NAMES[name]} ${usd(capital[name])}`).join(", ");
+  setAttribute(node, "aria-label", `${t("Capital of {amount}", { amount: usd(capital.total) })}: ${words}`);
 }
 
 export function renderCapital({ capital }) {

@@ -2,9 +2,11 @@
 import { DRAWN, KeyedList, clone, element, setAttribute, setClass, setHidden, setText, setTick } from "../dom.js";
 import { timeStop } from "../exit_rail.js";
 import { drawExit } from "./exits.js";
-import { UNKNOWN, dayMinute, days, known, number, percent, priceDigits, quantityDigits, secondsBetween, signed, signedPercent, span, stance, tone } from "../format.js";
+import { UNKNOWN, dayMinute, days, known, number, percent, priceDigits, quantityDigits, secondsBetween, signed, signedPercent, span, stance, tone, zoned } from "../format.js";
 import { setSide, sharePct, tile, traderName, worldNow } from "./shared.js";
+import { t } from "../words.js";
 
+const STATES = { opening: t("opening"), closing: t("closing"), partial_exit: t("partial exit") };
 const LATE = 0.9; // of a time stop's span
 const bySize = (a, b) => Math.abs(Number(b.notional)) - Math.abs(Number(a.notional)) || Number(a.id) - Number(b.id);
 
@@ -35,10 +37,10 @@ function fillSlices(row, position, view, digits) {
       td.append(inner);
       line.append(td);
     };
-    cell("Quantity", stance(slice.quantity, digits));
-    cell("Share", sharePct(slice.share_pct));
-    cell("Unrealized", signed(slice.unrealized_pnl), tone(slice.unrealized_pnl));
-    cell("Realized", signed(slice.realized_pnl), tone(slice.realized_pnl));
+    cell(t("Quantity"), stance(slice.quantity, digits));
+    cell(t("Share"), sharePct(slice.share_pct));
+    cell(t("Unrealized"), signed(slice.unrealized_pnl), tone(slice.unrealized_pnl));
+    cell(t("Realized"), signed(slice.realized_pnl), tone(slice.realized_pnl));
     return line;
   }));
 }
@@ -66,12 +68,12 @@ function fillIdentity({ root, slots }, position, view) {
   setText(slots.leverage, known(position.leverage) && Number(position.leverage) > 0 ? `${number(position.leverage, 1)}x` : "");
   const closing = position.status && !["active", "closed"].includes(position.status.toLowerCase());
   setHidden(slots.status, !closing);
-  if (closing) setText(slots.status, position.status.replaceAll("_", " ").toLowerCase());
+  if (closing) setText(slots.status, STATES[position.status.toLowerCase()] ?? position.status.replaceAll("_", " ").toLowerCase());
   setAttribute(slots.close, "data-position", position.id);
-  setAttribute(slots.close, "aria-label", `Close ${position.code}`);
+  setAttribute(slots.close, "aria-label", t("Close {code}", { code: position.code }));
   setAttribute(slots.exits, "data-position", position.id);
-  setAttribute(slots.exits, "aria-label", `Edit exits for ${position.code}`);
-  setAttribute(slots.more, "aria-label", `Traders in ${position.code}`);
+  setAttribute(slots.exits, "aria-label", t("Edit exits for {code}", { code: position.code }));
+  setAttribute(slots.more, "aria-label", t("Traders in {code}", { code: position.code }));
 }
 
 function fillPosition(row, position, view) {
@@ -81,15 +83,15 @@ function fillPosition(row, position, view) {
   root.dataset.side = position.side;
   setText(slots.quantity, number(Math.abs(position.quantity), digits));
   setAttribute(slots.quantity, "title", position.quantity);
-  setText(slots.working, position.working_orders ? `${position.working_orders} working` : "");
+  setText(slots.working, position.working_orders ? t("{count} working", { count: position.working_orders }) : "");
   setText(slots.notional, number(Math.abs(position.notional), 0));
   setText(slots.share, percent(position.share_pct, 1));
   setText(slots.entry, known(position.entry_price) ? number(position.entry_price, price) : UNKNOWN);
-  setText(slots.liquidation, known(position.liquidation_price) ? `liq. ${number(position.liquidation_price, price)}` : "");
+  setText(slots.liquidation, known(position.liquidation_price) ? t("liq. {price}", { price: number(position.liquidation_price, price) }) : "");
   setTick(slots.mark, position.mark_price, known(position.mark_price) ? number(position.mark_price, price) : UNKNOWN);
   setClass(slots.mark, position.mark_stale ? "stale" : "");
-  setText(slots.age, position.mark_stale ? "stale" : "");
-  setAttribute(slots.mark, "title", position.mark_at ? `Price of ${dayMinute(position.mark_at)} UTC` : null);
+  setText(slots.age, position.mark_stale ? t("stale") : "");
+  setAttribute(slots.mark, "title", position.mark_at ? t("Price of {time}", { time: zoned(dayMinute(position.mark_at)) }) : null);
   setTick(slots.pnl, position.unrealized_pnl, signed(position.unrealized_pnl));
   setClass(slots.pnl.parentElement, tone(position.unrealized_pnl));
   setText(slots.pnlPct, signedPercent(position.unrealized_pct));
@@ -103,8 +105,8 @@ function fillPosition(row, position, view) {
 function fillHeld({ slots, entity }, view) {
   const now = worldNow(view.portfolio), limit = timeStop(entity.exits, now);
   setText(slots.held, entity.opened_at ? span(secondsBetween(entity.opened_at, now)) : UNKNOWN);
-  setAttribute(slots.held, "title", entity.opened_at ? `Since ${dayMinute(entity.opened_at)} UTC` : null);
-  setText(slots.heldOf, limit ? `of ${days(limit.of_s)}` : "");
+  setAttribute(slots.held, "title", entity.opened_at ? t("Since {time}", { time: zoned(dayMinute(entity.opened_at)) }) : null);
+  setText(slots.heldOf, limit ? t("of {span}", { span: days(limit.of_s) }) : "");
   setAttribute(slots.heldBar, "hidden", limit ? null : "");
   if (!limit) return;
   const path = `M0 1.5h${Math.round(limit.share * 100)}`;
@@ -136,7 +138,7 @@ export class Positions {
     this.view = view;
     this.list.sync(view.positions, keys, view, most);
     const count = Object.keys(view.positions).length;
-    setText(document.getElementById("positions-count"), count ? `${count} open` : "");
+    setText(document.getElementById("positions-count"), count ? t("{count} open", { count }) : "");
     setHidden(document.getElementById("positions-table"), !count);
     setHidden(document.getElementById("positions-empty"), Boolean(count));
   }

@@ -1,7 +1,8 @@
 // Pieces that several regions show the same way.
 import { DRAWN, element, setAttribute, setClass, setIcon, setText, svg } from "../dom.js";
-import { MINUS, UNKNOWN, number, plural, secondsBetween, span } from "../format.js";
+import { MINUS, UNKNOWN, number, secondsBetween, span } from "../format.js";
 import { spark } from "../geometry.js";
+import { plural, t } from "../words.js";
 
 /** Two letters on the trader's hue; slices without a trader are the owner's own. */
 export const hueClass = (hue) => (hue ? `t${hue}` : "t-mine");
@@ -13,12 +14,12 @@ export function tile(holder, name) {
   return node;
 }
 
-export const traderName = (view, followId) => (followId === null ? "Mine" : view.traders[followId]?.name ?? "A former trader");
+export const traderName = (view, followId) => (followId === null ? t("Mine") : view.traders[followId]?.name ?? t("A former trader"));
 
 export function setSide(node, side) {
   const short = side === "SHORT";
   setAttribute(node.firstElementChild.firstElementChild, "d", short ? "m7 7 10 10M17 7v10H7" : "M7 7h10v10M7 17 17 7");
-  setText(node.lastElementChild, side === "FLAT" ? "Flat" : short ? "Short" : "Long");
+  setText(node.lastElementChild, t(side === "FLAT" ? "Flat" : short ? "Short" : "Long"));
 }
 
 /** Signed whole percent of a position: "65%", "−22%". */
@@ -66,11 +67,11 @@ export function syncState(trader) {
     const next = trader.next_sync_at ? secondsBetween(serverNow(), trader.next_sync_at) : null;
     return { icon: "triangle-alert", tone: "error", text: next > 0 ? `Failed, retry in ${span(next)}` : "Failed, retrying" };
   }
-  if (!trader.synced_at) return { icon: "hourglass", tone: "", text: "Waiting for the first read" };
+  if (!trader.synced_at) return { icon: "hourglass", tone: "", text: t("Waiting for the first read") };
   const age = span(secondsSince(trader.synced_at));
-  if (trader.sync_status === "stale") return { icon: "clock", tone: "warn", text: `Stale, read ${age} ago` };
-  if (trader.sync_status === "paused") return { icon: "pause", tone: "warn", text: "Sync paused" };
-  return { icon: "check", tone: "", text: `Synced ${age} ago` };
+  if (trader.sync_status === "stale") return { icon: "clock", tone: "warn", text: t("Stale, read {age} ago", { age }) };
+  if (trader.sync_status === "paused") return { icon: "pause", tone: "warn", text: t("Sync paused") };
+  return { icon: "check", tone: "", text: t("Synced {age} ago", { age }) };
 }
 
 export function fillSync(node, trader) {
