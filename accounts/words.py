@@ -10,19 +10,35 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.utils.translation import get_language
+from django.utils.translation.trans_real import parse_accept_lang_header
 
 from core.locales import Shape, shape_of
 from core.phrases import Phrasebook
 
-# What the parts of the live view and of the API's answers hold for people to read. Names, codes and identifiers
+# What the parts of the live view and of the API's answers hold for people to read. Names, codes and
+# identifiers
 # are never here: they stay as they are.
 SAID_KEYS: Final = frozenset(
     {
-        "action", "answer", "badge", "capped", "capped_reason", "cause", "check_error", "detail", "error", "errors",
-        "finding", "hint", "label", "note", "price_note", "problem", "reason", "reset_reason", "status_reason",
+        "action", "answer", "badge", "capped", "capped_reason", "cause", "check_error", "detail",
+        "error", "errors",
+        "finding", "hint", "label", "note", "one_position", "price_note", "problem", "reason",
+        "reset_reason", "status_reason",
         "text", "title", "why", "world_label",
     }
 )  # fmt: skip
+
+
+def language_chosen(*, user: object, cookie: str, accepted: str) -> str:
+    """Return whose language counts: the person's own, else the cookie's, else the first the browser asks for.
+
+    :param user: who reads; anybody without a language of their own, or not signed in, has none
+    :param accepted: an Accept-Language header
+    """
+    known = [code for code, _ in settings.LANGUAGES]
+    own = getattr(user, "language", "")
+    asked = [code.partition("-")[0] for code, _ in parse_accept_lang_header(accepted.lower())]
+    return next((code for code in (own, cookie, *asked) if code in known), settings.LANGUAGE_CODE)
 
 
 @cache

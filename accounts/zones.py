@@ -30,7 +30,8 @@ def zone_of(*, name: str) -> ZoneInfo | None:
 
 
 def zone_offsets(*, zone: ZoneInfo) -> tuple[tuple[int, int], ...]:
-    """Return when a zone's offset changes: (seconds since 1970, minutes ahead of UTC from then on), oldest first.
+    """Return when a zone's offset changes: (seconds since 1970, minutes ahead of UTC from then on), oldest
+    first.
 
     Covers 2019 to the end of the year after next, which is more than any page shows.
     """

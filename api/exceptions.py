@@ -11,11 +11,11 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from redis.exceptions import RedisError
 from rest_framework import exceptions, status
-from api.renderers import SaidRenderer
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from allocation.reservations import ReservationGone
+from api.renderers import SaidRenderer
 from core.errors import InputError, NotFound, RetryLater
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,5 @@
-"""JSON whose sentences are in the language the program asked for; names, codes and numbers are the same in each."""
+"""JSON whose sentences are in the language the program asked for; names, codes and numbers are the same in
+each."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def number_plain(typed: str, *, shape: Shape) -> str:
         return bare.replace(",", "").replace(".", "")
     if _GROUPED.fullmatch(bare):
         last = max(bare.rfind(","), bare.rfind("."))
-        return f"{re.sub('[.,]', '', bare[:last])}.{bare[last + 1:]}"
+        return f"{re.sub('[.,]', '', bare[:last])}.{bare[last + 1 :]}"
     return bare.replace(",", ".") if re.fullmatch(r"[+-]?\d*[.,]?\d+", bare) else text
 
 

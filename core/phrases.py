@@ -1,8 +1,12 @@
-"""Say a sentence that the code wrote in English in another language, by recognising the template it was made from.
+"""Say a sentence that the code wrote in English in another language, by recognising the template it was
+made from.
 
-English is the language of record: reasons, refusals and answers are kept as the sentence that was written when they
-came about. Who reads in another language is told the same sentence: its template is found ("{0} needed, {1} free"),
-the translation of the template takes its values over, and the values themselves are said too, so that a side, a
+English is the language of record: reasons, refusals and answers are kept as the sentence that was written
+when they
+came about. Who reads in another language is told the same sentence: its template is found ("{0} needed,
+{1} free"),
+the translation of the template takes its values over, and the values themselves are said too, so that a
+side, a
 number or a sentence inside a sentence is not left in English. What is not recognised stays as it is.
 """
 
@@ -22,10 +26,12 @@ _NUMBER: Final = re.compile(
     r"(?P<unit>%|x|\u00d7| (?:%|bps|s|ms|min|h|d|[A-Z][A-Z0-9:/.-]*))?"
 )
 _DATE: Final = re.compile(
-    r"(?P<day>\d{1,2}) (?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?P<rest>(?: \d{4})?(?:,? \d\d:\d\d(?::\d\d)?)?(?: UTC)?)"
+    r"(?P<day>\d{1,2}) (?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+    r"(?P<rest>(?: \d{4})?(?:,? \d\d:\d\d(?::\d\d)?)?(?: UTC)?)"
 )
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_SEAMS: Final = (". ", "; ", ": ", ", ", " and ")
+_STRONG: Final = (". ", "; ")  # a value of a sentence hardly holds one, so sentences are parted there first
+_SEAMS: Final = (*_STRONG, ": ", ", ", " and ")
 _DEEPEST: Final = 4  # sentences within sentences
 
 
@@ -56,7 +62,8 @@ class Phrasebook:
     def _said(self, text: str, depth: int) -> str | None:
         if depth > _DEEPEST or not text:
             return None
-        found = self._whole(text, depth) or self._recased(text, depth)
+        found = self._exact.get(text) or self._pieces(text, depth, seams=_STRONG, all_known=True)
+        found = found or self._whole(text, depth) or self._recased(text, depth)
         if found is None and text.endswith(".") and (found := self._said(text[:-1], depth + 1)) is not None:
             return f"{found}."
         return found or self._value(text) or self._pieces(text, depth)
@@ -67,9 +74,8 @@ class Phrasebook:
         for pattern in self._patterns:
             if pattern.anchor in text and (match := pattern.regex.fullmatch(text)):
                 values = dict(zip(pattern.holes, match.groups(), strict=True))
-                return HOLE.sub(
-                    lambda hole, values=values: self._inside(values[hole[1]], depth), pattern.said
-                )
+                told = {name: self._inside(value, depth) for name, value in values.items()}
+                return _filled(pattern.said, told)
         return None
 
     def _inside(self, value: str, depth: int) -> str:
@@ -96,17 +102,26 @@ class Phrasebook:
             return f"{match['day']} {self._shape.months[_MONTHS.index(match['month'])]}{match['rest']}"
         return None
 
-    def _pieces(self, text: str, depth: int) -> str | None:
-        """Say a text that was joined from sentences; None where no piece of it is known."""
-        for seam in _SEAMS:
+    def _pieces(
+        self, text: str, depth: int, *, seams: tuple[str, ...] = _SEAMS, all_known: bool = False
+    ) -> str | None:
+        """Say a text that was joined from sentences; None where no piece, or not every one, is known."""
+        for seam in seams:
             if seam not in text:
                 continue
             pieces = text.split(seam)
-            said = [self._said(piece, depth + 1) for piece in pieces]
-            if any(said):
+            ends = [seam[0] == "." and at < len(pieces) - 1 for at in range(len(pieces))]
+            said = [self._piece(piece, depth, ended=end) for piece, end in zip(pieces, ends, strict=True)]
+            if all(said) if all_known else any(said):
                 joint = self._exact.get(seam, seam)
                 return joint.join(new or old for new, old in zip(said, pieces, strict=True))
         return None
+
+    def _piece(self, piece: str, depth: int, *, ended: bool) -> str | None:
+        """Say one piece; one that the seam has robbed of its full stop is looked for with it first."""
+        if ended and (whole := self._whole(f"{piece}.", depth)) is not None:
+            return whole.removesuffix(".")
+        return self._said(piece, depth + 1)
 
 
 def _pattern(text: str, said: str) -> _Pattern:
@@ -114,6 +129,10 @@ def _pattern(text: str, said: str) -> _Pattern:
     literals, holes = pieces[::2], tuple(pieces[1::2])
     regex = re.escape(literals[0]) + "".join("(.+?)" + re.escape(literal) for literal in literals[1:])
     return _Pattern(re.compile(regex, re.DOTALL), max(literals, key=len), holes, said)
+
+
+def _filled(said: str, told: Mapping[str, str]) -> str:
+    return HOLE.sub(lambda hole: told[hole[1]], said)
 
 
 def _literal_length(regex: str) -> int:

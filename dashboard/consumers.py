@@ -10,11 +10,13 @@ import orjson
 from channels.auth import get_user
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import InterfaceError, OperationalError
 
 from accounts.models import User
 from accounts.selectors import portfolio_get
+from accounts.words import language_chosen, said_within
 from core.errors import NotFound
 from dashboard.hub import NO_SUCH_PORTFOLIO, PortfolioHub, hub_registry, now_text
 from dashboard.outbox import Outbox
@@ -42,6 +44,7 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         self._tasks: list[asyncio.Task[None]] = []
         self._portfolio_id: int = self.scope["url_route"]["kwargs"]["portfolio_id"]
         user = self.scope["user"]
+        self._language = _language_of(self.scope)
         refused = await self._refusal(user)
         await self.accept()
         if refused is not None:
@@ -75,7 +78,7 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         """Send what the outbox holds; at its end close with its code."""
         try:
             while (text := await self._outbox.get()) is not None:
-                await self.send(text_data=text)
+                await self.send(text_data=message_said(text, language=self._language))
             await self.close(self._outbox.close_code)
         except OSError as error:  # what an ASGI server raises once the client has gone
             logger.debug("a socket of portfolio %s went away while sending (%s)", self._portfolio_id, error)
@@ -102,6 +105,24 @@ class PortfolioConsumer(AsyncWebsocketConsumer):
         except NotFound:
             return NO_SUCH_PORTFOLIO
         return None
+
+
+def message_said(text: str, *, language: str) -> str:
+    """Return a message of the hub, which is the same for all its sockets, in the language of one of them."""
+    if language == settings.LANGUAGE_CODE:
+        return text
+    return orjson.dumps(said_within(orjson.loads(text), language=language)).decode()
+
+
+def _language_of(scope: dict[str, Any]) -> str:
+    """Return the language of the page that opened the socket: its person's, else its cookie's, else the
+    browser's."""
+    cookies, headers = scope.get("cookies", {}), dict(scope.get("headers", []))
+    return language_chosen(
+        user=scope.get("user"),
+        cookie=cookies.get(settings.LANGUAGE_COOKIE_NAME, ""),
+        accepted=headers.get(b"accept-language", b"").decode("latin-1"),
+    )
 
 
 _portfolio_get = database_sync_to_async(portfolio_get)

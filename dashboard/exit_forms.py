@@ -10,6 +10,7 @@ from django import forms
 
 from accounts.models import Portfolio
 from core.decimals import plain
+from dashboard.fields import NumberField
 from dashboard.forms import OnceForm
 from execution.desks import desk_of
 from execution.venues import venue_get
@@ -98,8 +99,8 @@ class ExitDefaultsForm(OnceForm):
         return name if name in self.fields else None
 
 
-def _number(label: str, places: int, initial: str, text: str = "") -> forms.DecimalField:
-    return forms.DecimalField(
+def _number(label: str, places: int, initial: str, text: str = "") -> NumberField:
+    return NumberField(
         required=False,
         decimal_places=places,
         max_digits=12,

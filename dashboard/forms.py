@@ -16,6 +16,7 @@ from allocation.domain.limits import PROFILES
 from allocation.models import Follow
 from allocation.own_limits import profile_limits
 from core.types import ConflictRule, OrderSide, Policy
+from dashboard.fields import NumberField
 from engine.trade_history import STATES, OrderFilter, follows_ever, underlyings_ordered
 from execution.models import Order
 
@@ -179,7 +180,7 @@ class OverrideForm(UnderlyingForm):
 class AmountForm(OnceForm):
     """An amount of paper cash."""
 
-    amount = forms.DecimalField(
+    amount = NumberField(
         min_value=Decimal("0.01"),
         max_value=LARGEST_AMOUNT,
         decimal_places=2,

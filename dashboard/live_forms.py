@@ -10,6 +10,7 @@ from django import forms
 
 from accounts.models import Credential, Portfolio
 from core.decimals import plain
+from dashboard.fields import NumberField
 from dashboard.forms import LARGEST_AMOUNT, OnceForm
 from engine.live.settling import LABELS
 from engine.models import Command
@@ -22,7 +23,7 @@ class ConnectForm(OnceForm):
     """Which key to trade with, and how much of its account's cash to use."""
 
     credential_id = forms.ChoiceField(label="Trading key", widget=forms.Select(attrs={"class": "input"}))
-    assigned = forms.DecimalField(
+    assigned = NumberField(
         label="Cash to assign",
         min_value=Decimal("0.01"),
         max_value=LARGEST_AMOUNT,

@@ -15,6 +15,7 @@ from allocation.models import Follow
 from allocation.own_limits import limits_complete, limits_values, limits_warnings, profile_limits
 from core.decimals import plain
 from core.errors import InputError
+from dashboard.fields import NumberField
 from dashboard.forms import Choice, OnceForm
 
 HUNDRED: Final = Decimal(100)
@@ -53,7 +54,7 @@ class LimitsForm(OnceForm):
         for name, field in FIELDS.items():
             label, text = LABELS[name]
             attrs = {"class": "input num", "inputmode": "decimal", "autocomplete": "off"}
-            self.fields[name] = forms.DecimalField(
+            self.fields[name] = NumberField(
                 required=False,
                 decimal_places=0 if field.counts else 2,
                 initial=now[name] if field.counts else plain(Decimal(now[name]) * HUNDRED),
@@ -139,7 +140,7 @@ class WeightsForm(forms.Form):
             if follow.status == Follow.Status.ACTIVE
         ]
         for follow in self.active:
-            self.fields[_share_name(follow)] = forms.DecimalField(
+            self.fields[_share_name(follow)] = NumberField(
                 required=False,
                 decimal_places=2,
                 min_value=1,

@@ -9,6 +9,7 @@ from dashboard import (
     data_views,
     history_views,
     key_views,
+    language_views,
     live_views,
     money_views,
     position_views,
@@ -25,6 +26,8 @@ FOLLOW = f"{PORTFOLIO}traders/<int:follow_id>/"
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("language/", language_views.language_set, name="language_set"),
+    path("account/profile/", language_views.profile_save, name="profile_save"),
     path("portfolios/new/", views.portfolio_new, name="portfolio_new"),
     path("account/", account_views.account_page, name="account"),
     path("account/sessions/<int:session_id>/end/", account_views.session_end, name="session_end"),

@@ -1,7 +1,8 @@
 """Collect every text a person reads, bring the translations up to date, and compile them.
 
     python scripts/messages.py            collect, update locale/*/LC_MESSAGES/*.po, compile
-    python scripts/messages.py --check    change nothing; say what is missing and exit with 1 where anything is
+    python scripts/messages.py --check    change nothing; say what is missing and exit with 1 where
+    anything is
 
 Three catalogues per language, each with its own source and its own use:
 
@@ -9,8 +10,10 @@ Three catalogues per language, each with its own source and its own use:
     djangojs.po    t("…") and plural(…) of static/js                      → static/js/words/<language>.js
     phrases.po     sentences the code writes in English and keeps         → locale/<language>/phrases.json
 
-A sentence of ``phrases.po`` needs no mark: ``scripts/phrases.py`` finds it where it is written, so that a new reason
-or refusal cannot be forgotten. The compiled files are committed, so nothing is needed to run; Babel is needed here only.
+A sentence of ``phrases.po`` needs no mark: ``scripts/phrases.py`` finds it where it is written, so that a
+new reason
+or refusal cannot be forgotten. The compiled files are committed, so nothing is needed to run; Babel is
+needed here only.
 """
 
 from __future__ import annotations
@@ -40,11 +43,13 @@ from scripts.phrases import phrases_found  # noqa: E402
 
 LANGUAGES: Final = ("pl",)
 PACKAGES: Final = (
-    "core", "accounts", "markets", "traders", "allocation", "execution", "positions", "engine", "dashboard", "api",
+    "core", "accounts", "markets", "traders", "allocation", "execution", "positions", "engine",
+    "dashboard", "api",
     "alerts", "portfolio_site",
 )  # fmt: skip
 PYTHON_MARKS: Final = {
-    "gettext": None, "gettext_lazy": None, "gettext_noop": None, "_": None, "ngettext": (1, 2), "ngettext_lazy": (1, 2),
+    "gettext": None, "gettext_lazy": None, "gettext_noop": None, "_": None,
+    "ngettext": (1, 2), "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2), "pgettext_lazy": ((1, "c"), 2), "npgettext": ((1, "c"), 2, 3),
 }  # fmt: skip
 MONTHS: Final = {"pl": "sty lut mar kwi maj cze lip sie wrz paź lis gru"}
@@ -152,7 +157,8 @@ def _script_texts() -> Iterator[tuple[Text, str]]:
 
 def _arguments(source: str, start: int) -> list[str]:
     """Return the arguments of a call whose opening bracket ends at ``start``."""
-    depth, at, quote, parts, begun = 0, start, "", [], start
+    parts: list[str] = []
+    depth, at, quote, begun = 0, start, "", start
     while True:
         sign = source[at]
         if quote:
@@ -196,7 +202,7 @@ def catalogue_updated(old: Catalog, texts: dict[Text, str], language: str) -> Ca
         known = old.get(text if isinstance(text, str) else text[0])
         said: str | tuple[str, ...] = ""
         if known is not None and not known.fuzzy and isinstance(known.id, str) == isinstance(text, str):
-            said = known.string
+            said = known.string or ""  # type: ignore[assignment]
         fresh.add(text, said, locations=[(texts[text], None)])  # type: ignore[list-item]
     return fresh
 
@@ -280,7 +286,7 @@ def _script(language: str) -> bytes:
         if isinstance(message.id, str) and message.id:
             texts[message.id] = str(message.string)
         elif message.id:
-            forms[message.id[0]] = list(message.string)
+            forms[message.id[0]] = list(message.string or ())
     shape = {
         "decimal": ",", "group": "\u202f", "dollarsLast": True, "months": MONTHS[language].split(),
     }  # fmt: skip
@@ -291,9 +297,7 @@ def _script(language: str) -> bytes:
 
 
 def _phrases(language: str) -> bytes:
-    said = {
-        message.id: message.string for message in catalogue_read(language, "phrases") if message.id
-    }
+    said = {message.id: message.string for message in catalogue_read(language, "phrases") if message.id}
     return (json.dumps(said, ensure_ascii=False, sort_keys=True, indent=0) + "\n").encode()
 
 

@@ -1,7 +1,9 @@
 """Find the sentences that the code writes in English for people, where they are written.
 
-A sentence is a string, or an f-string with its values as {0}, {1}, that is words and not a name, a query, a pattern,
-a log line, a comment of a field or an error that only a developer meets. Words that stand alone are collected where they
+A sentence is a string, or an f-string with its values as {0}, {1}, that is words and not a name, a query,
+a pattern,
+a log line, a comment of a field or an error that only a developer meets. Words that stand alone are
+collected where they
 are labels: of choices, of keyword arguments such as ``label=``, and of the branches inside an f-string.
 """
 
@@ -15,11 +17,22 @@ from pathlib import Path
 from typing import Final
 
 PACKAGES: Final = (
-    "core", "accounts", "markets", "traders", "allocation", "execution", "positions", "engine", "dashboard", "api",
+    "core", "accounts", "markets", "traders", "allocation", "execution", "positions", "engine",
+    "dashboard", "api",
     "alerts",
 )  # fmt: skip
 NOT_READ: Final = frozenset(
-    {"migrations", "management", "admin", "admin.py", "apps.py", "metrics.py", "sealing.py", "client_ids.py", "chain_file.py"}
+    {
+        "migrations",
+        "management",
+        "admin",
+        "admin.py",
+        "apps.py",
+        "metrics.py",
+        "sealing.py",
+        "client_ids.py",
+        "chain_file.py",
+    }
 )
 MARKED: Final = frozenset(
     {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"}
@@ -28,44 +41,75 @@ LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception", "crit
 # Calls whose strings nobody reads: patterns, queries, metrics, commands, identifiers.
 NOT_TOLD: Final = frozenset(
     {
-        "compile", "execute", "executemany", "RunSQL", "RawSQL", "cast", "TypeVar", "getenv", "Counter", "Gauge", "Histogram",
-        "CounterMetricFamily", "GaugeMetricFamily", "HistogramMetricFamily", "_gauge", "_counter", "CheckConstraint",
-        "UniqueConstraint", "Index", "CheckWarning", "Error", "format_html", "format_html_join", "SafeString", "print",
-        "strftime", "strptime", "fullmatch", "match", "search", "sub", "split", "startswith", "endswith", "fromisoformat",
-        "has_perm", "register", "filter", "exclude", "annotate", "getattr", "import_module", "reverse", "Logger",
+        "compile", "execute", "executemany", "RunSQL", "RawSQL", "cast", "TypeVar", "getenv",
+        "Counter", "Gauge", "Histogram",
+        "CounterMetricFamily", "GaugeMetricFamily", "HistogramMetricFamily", "_gauge", "_counter",
+        "CheckConstraint",
+        "UniqueConstraint", "Index", "CheckWarning", "Error", "format_html", "format_html_join",
+        "SafeString", "print",
+        "strftime", "strptime", "fullmatch", "match", "search", "sub", "split", "startswith",
+        "endswith", "fromisoformat",
+        "has_perm", "register", "filter", "exclude", "annotate", "getattr", "import_module",
+        "reverse", "Logger",
     }
 )  # fmt: skip
 # Errors that tell of a fault in the program, not of something its user did.
 FAULTS: Final = frozenset(
     {
         "ValueError", "TypeError", "RuntimeError", "KeyError", "LookupError", "IndexError", "AssertionError",
-        "AttributeError", "ImproperlyConfigured", "BooksDiffer", "NotImplementedError", "OverflowError", "SealBroken",
-        "UnknownPermission", "ChainsFileError", "StrategiesFileError", "ArithmeticError", "Superseded", "LeaseLost",
+        "AttributeError", "ImproperlyConfigured", "BooksDiffer", "NotImplementedError",
+        "OverflowError", "SealBroken",
+        "UnknownPermission", "ChainsFileError", "StrategiesFileError", "ArithmeticError",
+        "Superseded", "LeaseLost",
     }
 )  # fmt: skip
 LABELS: Final = frozenset(
-    {"label", "title", "text", "word", "words", "name", "note", "action", "what", "why", "reason", "detail", "hint", "answer"}
+    {
+        "label",
+        "title",
+        "text",
+        "word",
+        "words",
+        "name",
+        "note",
+        "action",
+        "what",
+        "why",
+        "reason",
+        "detail",
+        "hint",
+        "answer",
+    }
 )
 FIELD_NOTES: Final = frozenset({"help_text", "verbose_name", "verbose_name_plural", "db_comment"})
 # Words that sentences take in as values and that are written nowhere as a label.
 INSIDE: Final = (
-    "long", "short", "flat", "buy", "sell", "hold", "none", "live", "paper", "spot", "perp", "shadow", " and ",
-    "conservative", "balanced", "aggressive", "custom", "combine", "largest", "first", "multi", "single", "hybrid",
+    "long", "short", "flat", "buy", "sell", "hold", "none", "live", "paper", "spot", "perp",
+    "shadow", " and ",
+    "conservative", "balanced", "aggressive", "custom", "combine", "largest", "first", "multi",
+    "single", "hybrid",
     "low", "medium", "high", "critical", "nothing", "now", "never", "on", "off", "replay",
 )  # fmt: skip
 # Written to recognise what others say, not to be said.
 NOT_SAID: Final = frozenset(
     {
-        "rate limit", "too many requests", "request limit", "limit exceeded", "out of gas", "gas required exceeds",
-        "invalid opcode", "invalid jump", "evm error", "intrinsic gas", "too many cumulative requests", "try again",
-        "Duplicate order sent", "never placed, already canceled, or filled", "-sandbox", "Balance", "OpenPositions",
+        "rate limit", "too many requests", "request limit", "limit exceeded", "out of gas",
+        "gas required exceeds",
+        "invalid opcode", "invalid jump", "evm error", "intrinsic gas",
+        "too many cumulative requests", "try again",
+        "Duplicate order sent", "never placed, already canceled, or filled", "-sandbox", "Balance",
+        "OpenPositions",
     }
 )  # fmt: skip
 _WORDS: Final = re.compile(r"[A-Za-z’']{2,}[,:;.]?\s+(?:\S+\s+)*?[(“\"'‘]?[A-Za-z]{1,}")
 _LABEL: Final = re.compile(r"[A-Z][A-Za-z ’'()&/-]*")
-_QUERY: Final = re.compile(r"\b(SELECT|UPDATE|INSERT INTO|DELETE FROM|SET TRANSACTION|LOCK TABLE|WHERE|FROM|RETURNING)\b|::|%\(\w+\)s|%s")
+_QUERY: Final = re.compile(
+    r"\b(SELECT|UPDATE|INSERT INTO|DELETE FROM|SET TRANSACTION|LOCK TABLE|WHERE|FROM|RETURNING)\b"
+    r"|::|%\(\w+\)s|%s"
+)
 _CODE: Final = re.compile(
-    r"[<>]=|</|\\[dwsb]|^[\w./:*{}?=&-]+$|^-----|[{}]{2}|^\W+$|\w\.\w+ [-=+]|= '|_\w+ - |^(chip|input|tile) |', '"
+    r"[<>]=|</|\\[dwsb]|^[\w./:*{}?=&-]+$|^-----|[{}]{2}|^\W+$|\w\.\w+ [-=+]|= '|_\w+ - "
+    r"|^(chip|input|tile) |', '|^-- |charset=|^attachment;"
 )
 
 
@@ -104,7 +148,9 @@ class _Finder:
 
     def _is_label(self, node: ast.AST, text: str) -> bool:
         parent = self.parent.get(node)
-        if isinstance(parent, ast.IfExp | ast.BoolOp) and isinstance(self.parent.get(parent), ast.FormattedValue):
+        if isinstance(parent, ast.IfExp | ast.BoolOp) and isinstance(
+            self.parent.get(parent), ast.FormattedValue
+        ):
             return bool(re.search("[a-z]{2}", text))
         if isinstance(parent, ast.keyword):
             return parent.arg in LABELS and bool(_LABEL.fullmatch(text)) and not text.isupper()
@@ -123,13 +169,19 @@ class _Finder:
                 return True
             if isinstance(outer, ast.Call) and _called(outer) in MARKED | NOT_TOLD | FAULTS:
                 return True
-            if isinstance(outer, ast.Call) and isinstance(outer.func, ast.Attribute) and outer.func.attr in LOGS:
+            if (
+                isinstance(outer, ast.Call)
+                and isinstance(outer.func, ast.Attribute)
+                and outer.func.attr in LOGS
+            ):
                 return True
             if isinstance(outer, ast.Assert):
                 return True
             if isinstance(outer, ast.AnnAssign) and inner is outer.annotation:
                 return True
-            if isinstance(outer, ast.Assign) and (self._message_of_fault(outer) or _names(outer) & FIELD_NOTES):
+            if isinstance(outer, ast.Assign) and (
+                self._message_of_fault(outer) or _names(outer) & FIELD_NOTES
+            ):
                 return True
             if isinstance(outer, ast.FunctionDef) and outer.name in {"__str__", "__repr__"}:
                 return True

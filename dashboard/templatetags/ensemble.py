@@ -9,17 +9,20 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django import template
+from django.conf import settings
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.dateformat import format as date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext_noop
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from accounts import words as spoken
-from accounts.zones import zone_offsets
+from accounts.zones import zone_names, zone_offsets
+from core.clock import utc_now
 from core.locales import dollars, number_text
+from dashboard.language_forms import ProfileForm
 
 register = template.Library()
 
@@ -105,7 +108,9 @@ def moment(at: datetime | None, form: str = "j M H:i:s") -> SafeString | str:
     """A time in the reader's zone as a time element; an en dash when there is none."""
     if at is None:
         return UNKNOWN
-    shown = date_format(timezone.localtime(at), form)
+    local = timezone.localtime(at)
+    month = spoken.shape().months[local.month - 1]
+    shown = month.join(date_format(local, part) for part in form.split("M"))
     return format_html('<time datetime="{}">{}</time>', at.isoformat(), shown)
 
 
@@ -249,6 +254,30 @@ def said(text: object) -> str:
 def said_view(view: dict[str, Any]) -> Any:
     """The live view with everything that is for people to read in the reader's language."""
     return spoken.said_within(view)
+
+
+@register.inclusion_tag("includes/language_switch.html", takes_context=True)
+def language_switch(context: dict[str, Any]) -> dict[str, Any]:
+    """The switch of the pages' language; leads back to the page it stands on."""
+    return {
+        "request": context.get("request"),
+        "csrf_token": context.get("csrf_token"),
+        "languages": settings.LANGUAGES,
+        "language": get_language(),
+    }
+
+
+@register.inclusion_tag("includes/profile_form.html", takes_context=True)
+def profile_form(context: dict[str, Any]) -> dict[str, Any]:
+    """The form of a person's language and time zone, with how times and numbers look under it."""
+    request = context["request"]
+    return {
+        "request": request,
+        "csrf_token": context.get("csrf_token"),
+        "form": ProfileForm.of(request.user, language=get_language() or settings.LANGUAGE_CODE),
+        "zones": zone_names(),
+        "now": utc_now(),
+    }
 
 
 @register.simple_tag

@@ -1,7 +1,7 @@
 // The dialog in which a person changes what closes one position by itself. Only what was changed is asked for.
 import { clone, setAttribute, setClass, setHidden, setText } from "./dom.js";
 import { known, number, percent, priceDigits, signedPercent, signedUsd, span, usd } from "./format.js";
-import { isAmbiguous, plain } from "./typed.js";
+import { plain, typeable } from "./typed.js";
 import { live } from "./live.js";
 import { openDialog } from "./ask.js";
 import { standingStop } from "./exit_rail.js";
@@ -44,7 +44,7 @@ export function openExits({ dataset: { position: id } }) {
   const first = live.view.positions[id];
   if (!first?.exits) return;
   const { root, slots } = clone(document.getElementById("exits-dialog")), form = root.querySelector("form");
-  const shown = shownOf(first), title = t(first.side === "SHORT" ? "Exits for {code} short" : "Exits for {code} long", { code: first.code });
+  const shown = asTyped(shownOf(first)), title = t(first.side === "SHORT" ? "Exits for {code} short" : "Exits for {code} long", { code: first.code });
   setText(slots.title, title);
   put(slots, shown, first);
   const show = () => {
@@ -72,17 +72,24 @@ export function openExits({ dataset: { position: id } }) {
   openDialog(root, slots, { kind: "exits", title, read });
 }
 
+// What stands in a field before anybody typed is read like what is typed, so that only a change is a change.
+function asTyped(shown) {
+  const again = (value) => plain(typeable(value));
+  const fields = ["stop_price", "trail_from_pct", "trail_by_pct", "time"].map((name) => [name, again(shown[name])]);
+  return { ...shown, ...Object.fromEntries(fields), steps: shown.steps.map((step) => ({ ...step, at: again(step.at), part: again(step.part) })) };
+}
+
 function put(slots, shown, { exits }) {
-  for (const [slot, name] of [["stop", "stop_price"], ["from", "trail_from_pct"], ["by", "trail_by_pct"], ["time", "time"], ["unit", "unit"]]) slots[slot].value = shown[name];
+  for (const [slot, name] of [["stop", "stop_price"], ["from", "trail_from_pct"], ["by", "trail_by_pct"], ["time", "time"], ["unit", "unit"]]) slots[slot].value = typeable(shown[name]);
   slots.stop.required = known(exits.stop); // one that stands can move, not vanish
   for (const step of shown.steps) addStep(slots, step);
 }
 
 function addStep(slots, { at, unit, part }) {
   const { root, slots: step } = clone(document.getElementById("exits-step"));
-  step.at.value = at;
+  step.at.value = typeable(at);
   step.unit.value = unit;
-  step.part.value = part;
+  step.part.value = typeable(part);
   slots.steps.append(root);
   return step.at;
 }
@@ -129,7 +136,7 @@ const worthWords = (outcome) => (outcome < 0 ? t("risks {amount}", { amount: usd
 function stopWords({ sign, mark, exits, price, gain, result }, { stop_price: typed }, shown) {
   if (typed === "") return t("No stop loss. Your loss is not bounded.");
   const stop = Number(typed);
-  if (isAmbiguous(typed)) return warn(t("This may mean two numbers: write {price}, say.", { price: number(1234.5, 2) }));
+  if (typed.includes(",")) return warn(t("This may mean two numbers: write {price}, say.", { price: number(1234.5, 2) }));
   if (!(stop > 0)) return warn(t("Write a price."));
   if (known(exits.stop) && (stop - Number(exits.stop)) * sign < 0) return warn(t("Looser than the stop at {price}. A stop only tightens.", { price: price(exits.stop) }));
   if (mark !== null && (mark - stop) * sign <= 0) return warn(t("The price is past it already. To close now, use Close."));
