@@ -40,6 +40,8 @@ SITE: Final = {
     ),
 }
 PAGES: Final = {
+    **_rows(Access.ANYBODY, "dashboard:language_set"),
+    **_rows(Access.PERSON, "dashboard:profile_save"),
     **_rows(Access.PERSON, "dashboard:home dashboard:portfolio_new dashboard:agents dashboard:keys"),
     **_rows(
         Access.OWNER,
