@@ -30,6 +30,11 @@ WRAPPED: Final = {
     "WPOL": "POL",
 }
 STABLECOINS: Final = frozenset({"USDC", "USDT", "USDT0", "USD", "USDE", "USDH", "FEUSD", "DAI"})
+# Money of states, as exchanges write it.
+FIAT: Final = frozenset({
+    "USD", "EUR", "GBP", "CHF", "CAD", "AUD", "NZD", "JPY", "TRY", "BRL", "PLN", "SEK", "NOK", "DKK", "CZK",
+    "HUF", "RON", "UAH", "ZAR", "MXN", "ARS", "COP", "KRW", "INR", "SGD", "HKD", "AED",
+})  # fmt: skip
 _CODE = re.compile(r"^(?:[a-z0-9]{1,12}:)?[A-Za-z0-9][A-Za-z0-9/_.\-@]{0,30}$")
 _THOUSANDS = re.compile(r"^k([A-Z0-9]{2,})$")
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from accounts.models import Portfolio
+from accounts.models import LiveAccount, Portfolio
 from core.clock import SYSTEM_CLOCK, Clock
 from core.instruments import underlying_of
+from core.types import Policy, TraderKind
 from engine.copy_cycle import world_is_flat
 from engine.publishing import world_changed
 from engine.sending import sync_later
 from engine.wake import cycles_wake
+from markets.domain.venue_listing import VenueSection
 from markets.feed import Feed
 from markets.feed_hooks import FeedHooks
 from markets.models import LIVE, World
+from markets.venue_rules import TYPES
 from positions.models import Position
+from traders.domain.accounts import AccountKey
 from traders.models import Trader
 from traders.recordings import recorded_events_between
 from traders.services import trader_wake_recorded
@@ -33,6 +37,7 @@ def feed_make(*, clock: Clock) -> Feed:
             may_restart=_may_restart,
             live_wanted=_live_wanted,
             live_codes=_live_codes,
+            live_sections=_live_sections,
         ),
     )
 
@@ -77,3 +82,20 @@ def _live_codes() -> Collection[str]:
         if pair_set.world == LIVE:
             codes |= pair_set.pairs.keys()
     return codes
+
+
+def _live_sections() -> Sequence[VenueSection]:
+    """Return the markets of other venues in use: those traded in first, then those of followed accounts.
+
+    Hyperliquid's own are always heard. An account is spot and, where its owner said so, contracts.
+    """
+    accounts = LiveAccount.objects.exclude(venue="hyperliquid").exclude(state=LiveAccount.State.STOPPED)
+    traded = accounts.order_by("pk").values_list("venue", "policy")
+    sections = [VenueSection(venue, Policy(policy)) for venue, policy in traded]
+    followed = Trader.objects.filter(world=LIVE, kind=TraderKind.EXCHANGE, follows__isnull=False)
+    keys = followed.exclude(follows__status="removed").order_by("pk").values_list("key", flat=True)
+    for where in map(AccountKey.parse, dict.fromkeys(keys)):
+        sections.append(VenueSection(where.venue, Policy.SPOT))
+        if where.contracts and (where.venue, Policy.PERP) in TYPES:
+            sections.append(VenueSection(where.venue, Policy.PERP))
+    return list(dict.fromkeys(sections))

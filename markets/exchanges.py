@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from importlib import import_module
 from typing import Any, Final
 
 from django.conf import settings
@@ -44,6 +45,7 @@ def exchange_make(
     sandbox: bool = False,
     keys: AccountKeys | None = None,
     asynchronous: bool = False,
+    streaming: bool = False,
     **options: Any,
 ) -> Any:
     """Return a new ccxt client of one venue; ccxt is imported only here.
@@ -53,10 +55,12 @@ def exchange_make(
     :param venue: as ccxt names it, "binance"
     :param keys: without them only public requests work
     :param asynchronous: the client belongs to the event loop it is first used in, and has to be closed
+    :param streaming: it can also listen (ccxt's ``watch`` requests), and is asynchronous; its ``listener``,
+        if it is given one, gets each frame of a socket and how ccxt takes it
     :param options: ccxt's own, for this venue
     :raises InputError: ccxt has no such venue, or the venue has no sandbox
     """
-    client = _class(venue, asynchronous)(
+    client = _class(venue, "pro" if streaming else "async_support" if asynchronous else "")(
         {
             "enableRateLimit": False,
             "timeout": int(REQUEST_TIMEOUT_S * 1000),
@@ -103,21 +107,29 @@ def _sandbox_use(client: Any, venue: str) -> None:
         raise InputError(f"{client.name} has no test environment that can be used.", field="sandbox")
 
 
-def _class(venue: str, asynchronous: bool) -> type[Any]:
+def exchange_listens(*, venue: str) -> bool:
+    """Tell whether ccxt can listen to a venue's tickers over a socket."""
+    import ccxt.pro
+
+    return venue in ccxt.pro.exchanges and bool(getattr(ccxt.pro, venue)().has.get("watchTickers"))
+
+
+def _class(venue: str, kind: str) -> type[Any]:
     import ccxt
 
     if venue not in ccxt.exchanges:
         raise InputError(f"“{venue}” is no exchange that can be reached from here.", field="venue")
-    return _quiet(venue, asynchronous)
+    return _quiet(venue, kind)
 
 
 @cache
-def _quiet(venue: str, asynchronous: bool) -> type[Any]:
-    """Return ccxt's class of a venue without what it would send by itself."""
-    import ccxt
-    import ccxt.async_support as ccxt_async
+def _quiet(venue: str, kind: str) -> type[Any]:
+    """Return ccxt's class of a venue without what it would send by itself.
 
-    base = getattr(ccxt_async if asynchronous else ccxt, venue)
+    :param kind: "" for threads, "async_support" for an event loop, "pro" for one that listens as well
+    """
+    base = getattr(import_module(f"ccxt.{kind}" if kind else "ccxt"), venue)
+    asynchronous = bool(kind)
 
     def sign(self: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
         request: dict[str, Any] = base.sign(self, *arguments, **named)
@@ -137,6 +149,8 @@ def _quiet(venue: str, asynchronous: bool) -> type[Any]:
         "logger": _SILENT,
         "verbose": False,
     }
+    if kind == "pro":
+        changed |= {"listener": None, "client": _listened(base)}
     if venue == "hyperliquid":
         names = ("initialize_client", "handle_builder_fee_approval", "set_ref")
         changed |= dict.fromkeys(names, _nothing_async if asynchronous else _nothing)
@@ -169,6 +183,21 @@ def _metered_async(base: type[Any]) -> Callable[..., Any]:
         return await meter.send(metered, _request(self, path, api, method, params or {}, config or {}), sent)
 
     return fetch2
+
+
+def _listened(base: type[Any]) -> Callable[..., Any]:
+    """Return ccxt's way of making a socket, with the client's listener, if it has one, around each frame.
+
+    ccxt reads on only after a frame was taken without an error: one that cannot be read would silence it.
+    """
+
+    def client(self: Any, url: str) -> Any:
+        socket = base.client(self, url)
+        if self.listener is not None and "handle_message" not in vars(socket):
+            socket.handle_message = partial(self.listener, socket.handle_message)
+        return socket
+
+    return client
 
 
 def _request(
@@ -205,4 +234,5 @@ def _rerouted(urls: Any, gateway: str) -> Any:
     """Return ccxt's tree of addresses with each host moved into the path behind the gateway."""
     if isinstance(urls, dict):
         return {name: _rerouted(url, gateway) for name, url in urls.items()}
-    return f"{gateway}/{urls.split('://', 1)[-1]}"
+    scheme, _, place = urls.rpartition("://")
+    return f"{gateway.replace('http', 'ws', 1) if scheme.startswith('ws') else gateway}/{place}"

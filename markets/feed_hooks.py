@@ -11,6 +11,7 @@ import redis
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
+from markets.domain.venue_listing import VenueSection
 from markets.models import World
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,8 @@ class FeedHooks:
     :param live_wanted: does anybody need live prices now?
     :param live_codes: instruments that are held or wanted in the live world: candles are kept of these, and
         prices of their builders' dexes are read beside the venue's own
+    :param live_sections: markets of other venues that a portfolio trades in or a followed trader has coins
+        in, the more important first: what Hyperliquid does not list is priced there
     """
 
     on_marks: OnMarks
@@ -53,6 +56,7 @@ class FeedHooks:
     may_restart: MayRestart
     live_wanted: Callable[[], bool]
     live_codes: Callable[[], Collection[str]]
+    live_sections: Callable[[], Sequence[VenueSection]]
 
 
 def guarded(event: str, step: Callable[[], None]) -> None:

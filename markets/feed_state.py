@@ -15,6 +15,25 @@ KEY: Final = "ensemble:feed:live"
 KEPT_S: Final = 30
 
 
+class VenueState(msgspec.Struct, frozen=True):
+    """How the prices of one kind of market at another venue do.
+
+    :param wanted: instruments whose prices are wanted there now
+    :param refused: tickers that held no price to go by
+    :param error: why it could not be asked last, empty where it could
+    """
+
+    venue: str
+    wanted: int
+    socket_since: datetime | None
+    socket_heard_at: datetime | None
+    socket_lost: int
+    socket_why: str
+    garbage: int
+    refused: int
+    error: str
+
+
 class FeedState(msgspec.Struct, frozen=True):
     """One look at the feed.
 
@@ -30,6 +49,7 @@ class FeedState(msgspec.Struct, frozen=True):
     :param waiting: ticks that wait for Redis to come back
     :param thinned: ticks given up while Redis was away
     :param tape_entries: flushes of ticks, of all worlds, that are on the tape now
+    :param venues: other venues whose prices are wanted
     """
 
     at: datetime
@@ -45,6 +65,7 @@ class FeedState(msgspec.Struct, frozen=True):
     waiting: int
     thinned: int
     tape_entries: int
+    venues: tuple[VenueState, ...] = ()
 
 
 def feed_state_write(*, client: redis.Redis, state: FeedState) -> None:

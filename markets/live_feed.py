@@ -21,10 +21,12 @@ from markets.live_polling import LIVE_POLL_S, LivePoller
 from markets.live_prices import LivePrices
 from markets.live_store import LiveStore
 from markets.models import LIVE
+from markets.price_markets import codes_elsewhere
 from markets.selectors import instrument_codes, marks_for
 from markets.services import world_ensure
 from markets.tape import tape_entries
 from markets.tape_buffer import TapeBuffer
+from markets.venue_feed import VenueFeed
 
 TURN_S: Final = 1.0
 DOUBT_POLL_S: Final = 1.0  # a jump heard by poll is not left waiting for long
@@ -32,7 +34,7 @@ STATE_EVERY_S: Final = 5.0
 
 
 class LiveFeed:
-    """Hears prices in one thread, and in another stores them, polls, and back-fills candles."""
+    """Hears prices in one thread; in another stores them, polls, and back-fills candles. Venues besides."""
 
     def __init__(
         self, *, clock: Clock, hooks: FeedHooks, tape: TapeBuffer, client: InfoClient | None = None
@@ -45,7 +47,9 @@ class LiveFeed:
         self._redis = redis_open_now(url=settings.REDIS_URL)
         self._store = LiveStore(clock=clock, prices=self.prices, on_marks=hooks.on_marks, tape=self._redis)
         self._repair = CandleRepair(clock=clock)
+        self.venues = VenueFeed(clock=clock, hooks=hooks, prices=self.prices)
         self._candled: frozenset[str] = frozenset()
+        self._elsewhere: frozenset[str] = frozenset()
         self._wanted = False
         self._seeded = False
         self._next_poll_s = self._next_state_s = float("-inf")
@@ -53,14 +57,17 @@ class LiveFeed:
     def run(self, stop: Stop) -> None:
         """Go on until stopped; each failing step is logged and tried again."""
         socket = threading.Thread(target=self.socket.run, args=(stop,), name="live-socket")
+        venues = threading.Thread(target=self.venues.run, args=(stop,), name="live-venues")
         with asyncio.Runner() as runner:
             socket.start()
+            venues.start()
             try:
                 while not stop.is_set():
                     self.turn(runner)
                     stop.wait(TURN_S)
             finally:
                 socket.join()
+                venues.join()
                 runner.run(self._poller.client.close())
                 self._redis.close()
                 connection.close()
@@ -112,16 +119,18 @@ class LiveFeed:
             marks = marks_for(world=LIVE, now=self._clock.now())
             self.prices.believe({code: mark.price for code, mark in marks.items()})
             self._seeded = True
-        known = instrument_codes()
+        known, self._elsewhere = instrument_codes(), codes_elsewhere()
         self._candled = codes & known
         self.prices.listen_for(codes=known, candled=self._candled)
+        self.prices.priced_elsewhere(self._elsewhere)
         heard = frozenset(dexes & set(map(_dex_of, known)))
         self.socket.want(heard if heard and settings.LIVE_STREAM else None)
 
     def _repair_step(self, runner: asyncio.Runner) -> None:
-        if self._candled:
+        codes = self._candled - self._elsewhere
+        if codes:
             world = world_ensure(name=LIVE, now=self._clock.now())
-            self._repair.step(world=world, codes=self._candled, client=self._poller.client, runner=runner)
+            self._repair.step(world=world, codes=codes, client=self._poller.client, runner=runner)
 
     def _state_tell(self) -> None:
         socket, counts = self.socket.state, self.prices.counts
@@ -139,6 +148,7 @@ class LiveFeed:
             waiting=self.prices.waiting,
             thinned=self.prices.thinned,
             tape_entries=tape_entries(client=self._redis, shards=settings.EXIT_SHARDS),
+            venues=self.venues.states(),
         )
         feed_state_write(client=self._redis, state=state)
 

@@ -14,6 +14,7 @@ from core.clock import Clock
 from core.errors import EnsembleError, RateLimited
 from markets.domain.allowance import BudgetPriority
 from markets.hyperliquid import Contexts, InfoClient, Meta, contexts_from, instruments_from_meta
+from markets.price_markets import price_markets_release
 from markets.services import contexts_write, instruments_refresh
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,9 @@ class LivePoller:
             return False
         meta = runner.run(self._meta(dex))
         note = f"Hyperliquid meta{f' of dex {dex}' if dex else ''}, {self._clock.now():%d %b %Y}"
-        instruments_refresh(instruments=instruments_from_meta(meta, source_note=note))
+        instruments = instruments_from_meta(meta, source_note=note)
+        instruments_refresh(instruments=instruments)
+        price_markets_release(codes=[record.spec.code for record in instruments])
         self._meta_s[dex] = now_s
         return True
 

@@ -21,6 +21,7 @@ from markets.candle_book import CandleBook
 from markets.domain.candle_building import CandleRecord
 from markets.domain.moments import us_of
 from markets.domain.plausible import Believed, price_usable, price_weighed
+from markets.domain.venue_quotes import VenueQuote
 from markets.models import LIVE
 from markets.tape import Tick
 from markets.tape_buffer import TapeBuffer
@@ -54,6 +55,7 @@ class LivePrices:
         self._lock = Lock()
         self._known: frozenset[str] = frozenset()
         self._candled: frozenset[str] = frozenset()
+        self._elsewhere: frozenset[str] = frozenset()
         self._believed: dict[str, Believed] = {}
         self._told: dict[str, Tick] = {}
         self._heard_at: dict[str, datetime] = {}
@@ -83,6 +85,11 @@ class LivePrices:
         with self._lock:
             self._known, self._candled = frozenset(codes), frozenset(candled)
 
+    def priced_elsewhere(self, codes: Collection[str]) -> None:
+        """Say which instruments other venues price: of these Hyperliquid's word does not count."""
+        with self._lock:
+            self._elsewhere = frozenset(codes)
+
     def believe(self, prices: Mapping[str, Decimal]) -> None:
         """Take stored prices as the ones that the first quotes are weighed against."""
         with self._lock:
@@ -90,33 +97,57 @@ class LivePrices:
                 self._believed.setdefault(code, Believed(price=price))
 
     def tell(self, prices: Mapping[str, Decimal]) -> None:
-        """Take prices just heard: onto the tape with those that are new, or that were not told for 4 s.
+        """Take Hyperliquid's prices just heard: onto the tape with those that are new, or not told for 4 s.
 
         World time is the moment of hearing, and rises with every call, whatever the machine's clock does.
         """
         with self._lock:
-            now = self._clock.now()
-            self._last_us = max(us_of(now), self._last_us + 1)
-            ticks = [
-                Tick(
-                    world=LIVE,
-                    run=LIVE_RUN,
-                    code=code,
-                    price=price,
-                    quoted_us=self._last_us,
-                    received_us=us_of(now),
-                )
-                for code in sorted(self._known & prices.keys())
-                if (price := self._weighed(code, prices[code])) is not None and self._worth(code, price, now)
-            ]
-            if not ticks:
-                return
-            self._tape.append(ticks, now=now)
-            self.counts.told += len(ticks)
-            for tick in ticks:
-                self._told[tick.code] = self._unmarked[tick.code] = tick
-                if self._book is not None and tick.code in self._candled:
-                    self._book.add(code=tick.code, us=tick.quoted_us, price=tick.price)
+            now, heard_us = self._heard()
+            codes = sorted((self._known - self._elsewhere) & prices.keys())
+            self._take(((code, VenueQuote(prices[code], heard_us)) for code in codes), now)
+
+    def tell_quotes(self, quotes: Mapping[str, VenueQuote]) -> None:
+        """Take what another venue quoted of the instruments priced there, each with the time of its quote.
+
+        A quote that is older than the newest one of its instrument is left out: an answer to a request may
+        come behind what the socket told meanwhile.
+        """
+        with self._lock:
+            now, heard_us = self._heard()
+            newer = (
+                (code, VenueQuote(quotes[code].price, min(quotes[code].quoted_us, heard_us)))
+                for code in sorted(self._elsewhere & quotes.keys())
+                if (before := self._told.get(code)) is None or quotes[code].quoted_us > before.quoted_us
+            )
+            self._take(newer, now)
+
+    def _heard(self) -> tuple[datetime, int]:
+        """Return the moment of hearing, and its world time, which rises with every call."""
+        now = self._clock.now()
+        self._last_us = max(us_of(now), self._last_us + 1)
+        return now, self._last_us
+
+    def _take(self, quotes: Iterable[tuple[str, VenueQuote]], now: datetime) -> None:
+        ticks = [
+            Tick(
+                world=LIVE,
+                run=LIVE_RUN,
+                code=code,
+                price=quote.price,
+                quoted_us=quote.quoted_us,
+                received_us=us_of(now),
+            )
+            for code, quote in quotes
+            if self._weighed(code, quote.price) is not None and self._worth(code, quote.price, now)
+        ]
+        if not ticks:
+            return
+        self._tape.append(ticks, now=now)
+        self.counts.told += len(ticks)
+        for tick in ticks:
+            self._told[tick.code] = self._unmarked[tick.code] = tick
+            if self._book is not None and tick.code in self._candled:
+                self._book.add(code=tick.code, us=tick.quoted_us, price=tick.price)
 
     def marks_due(self) -> dict[str, Tick]:
         """Return the newest tick of each instrument that has had one since it was marked."""

@@ -316,3 +316,28 @@ class VenueInstrument(models.Model):
             max_leverage=min(self.max_leverage or ours.max_leverage, ours.max_leverage),
             quote=self.quote,
         )
+
+
+class PriceMarket(models.Model):
+    """Where the live price of an instrument that Hyperliquid does not list comes from: one venue's market.
+
+    An instrument without a row is priced by Hyperliquid. There is one source for each, never two, so that no
+    stop is met by the difference between two venues.
+    """
+
+    instrument = models.OneToOneField(
+        Instrument, on_delete=models.CASCADE, primary_key=True, related_name="price_market"
+    )
+    venue = models.CharField(max_length=24, help_text="As ccxt names it, e.g. 'binance'.")
+    policy = models.CharField(max_length=4, choices=[(policy.value, policy.value) for policy in Policy])
+    symbol = models.CharField(max_length=64, help_text="As ccxt names it, e.g. 'BTC/USDT'.")
+    active = models.BooleanField(default=True, help_text="The venue still trades it.")
+    read_at = models.DateTimeField(help_text="When the venue last listed it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["venue", "policy", "symbol"], name="price_market_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.instrument_id} at {self.venue} as {self.symbol}"

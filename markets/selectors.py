@@ -95,3 +95,9 @@ def contexts_recent(*, codes: Iterable[str], now: datetime) -> dict[str, MarketC
 def instrument_codes() -> frozenset[str]:
     """Return the codes of all instruments known here."""
     return frozenset(Instrument.objects.values_list("code", flat=True))
+
+
+def instrument_names() -> frozenset[str]:
+    """Return all codes known here and what lies beneath them: who holds PEPE is copied in kPEPE."""
+    rows = Instrument.objects.values_list("code", "underlying")
+    return frozenset(name for pair in rows for name in pair)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import F, Max
 
 from core.errors import BadAnswer, InputError, NotFound, RetryLater
 from core.instruments import Instrument as InstrumentSpec
@@ -133,6 +133,12 @@ def venue_rules_keep(*, now: datetime) -> list[str]:
     return failed
 
 
+def venue_rules_hasten(*, venue: str) -> int:
+    """Have a venue's rules read at the next round, since more of its coins are instruments now."""
+    rows = VenueInstrument.objects.filter(venue=venue)
+    return rows.update(read_at=F("read_at") - RULES_LIFETIME)
+
+
 def venue_instruments_for(
     *, venue: str, sandbox: bool, policy: str, quote: str = ""
 ) -> dict[str, InstrumentSpec]:
@@ -173,6 +179,11 @@ def venue_symbol(*, venue: str, sandbox: bool, policy: str, code: str, quote: st
     :raises NotFound: the venue does not trade it
     """
     return venue_instrument_get(venue=venue, sandbox=sandbox, policy=policy, code=code, quote=quote).symbol
+
+
+def coin_same(*, here: Decimal, there: Decimal) -> bool:
+    """Tell whether what is sold there under a name can be the coin that bears it here, by its two prices."""
+    return abs(there / here - 1) <= SAME_COIN_WITHIN
 
 
 def _rules_read(*, venue: str, sandbox: bool, policy: Policy, now: datetime) -> list[VenueMarket]:
@@ -243,7 +254,7 @@ def _same_coins(rules: list[VenueMarket], *, prices: dict[str, Decimal], now: da
     kept = []
     for rule in rules:
         there, here = prices.get(rule.market_id), marks.get(rule.code)
-        differs = there is not None and here is not None and abs(there / here - 1) > SAME_COIN_WITHIN
+        differs = there is not None and here is not None and not coin_same(here=here, there=there)
         if differs:
             log.warning("%s costs %s at the venue and %s here; not traded there", rule.symbol, there, here)
         kept.append(replace(rule, active=False) if differs else rule)

@@ -7,7 +7,7 @@ this machine, whatever address it shows; with HTTPS on there is a proxy, so only
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import redis
@@ -32,7 +32,7 @@ from engine.exits.protection import unprotected_quantiles
 from engine.exits.stats import stats_read
 from engine.exits.triggers import triggers_count
 from markets.budget_figures import budget_counts_read, budgets_read
-from markets.feed_state import feed_state_read
+from markets.feed_state import VenueState, feed_state_read
 from portfolio_site.probe import redis_probe
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1"})
@@ -217,3 +217,27 @@ class FeedCollector(Collector):
             ("socket_garbage", "Socket messages that could not be read.", state.garbage),
         ):
             yield CounterMetricFamily(f"ensemble_feed_{name}", text, value=count)
+        yield from _of_venues(state.venues)
+
+
+def _of_venues(venues: Sequence[VenueState]) -> Iterator[Metric]:
+    """Yield how the prices of other venues do, each under its name."""
+    up = GaugeMetricFamily("ensemble_feed_venue_up", "1 while its socket is connected.", labels=["venue"])
+    wanted = GaugeMetricFamily(
+        "ensemble_feed_venue_wanted", "Instruments whose prices are wanted there.", labels=["venue"]
+    )
+    lost = CounterMetricFamily("ensemble_feed_venue_lost", "Its sockets lost or refused.", labels=["venue"])
+    garbage = CounterMetricFamily(
+        "ensemble_feed_venue_garbage", "Its messages that could not be read.", labels=["venue"]
+    )
+    refused = CounterMetricFamily(
+        "ensemble_feed_venue_refused", "Its tickers that held no price.", labels=["venue"]
+    )
+    for venue in venues:
+        name = [venue.venue]
+        up.add_metric(name, int(venue.socket_since is not None))
+        wanted.add_metric(name, venue.wanted)
+        lost.add_metric(name, venue.socket_lost)
+        garbage.add_metric(name, venue.garbage)
+        refused.add_metric(name, venue.refused)
+    yield from (up, wanted, lost, garbage, refused)

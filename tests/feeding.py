@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from markets.domain.venue_listing import VenueSection
 from markets.feed_hooks import FeedHooks
 from markets.feed_state import FeedState
 from traders.recordings import recorded_events_between
@@ -40,6 +41,7 @@ class Above:
     restart: bool = False
     wanted: bool = True
     codes: tuple[str, ...] = ()
+    sections: tuple[VenueSection, ...] = ()
 
     def hooks(self) -> FeedHooks:
         """Return the feed's hooks into this."""
@@ -52,6 +54,7 @@ class Above:
             may_restart=lambda world: self.restart,
             live_wanted=lambda: self.wanted,
             live_codes=lambda: self.codes,
+            live_sections=lambda: self.sections,
         )
 
 

@@ -20,7 +20,7 @@ from django.db import connection
 from core.clock import SYSTEM_CLOCK, Clock, WorldTime
 from core.errors import NotFound
 from core.types import TraderKind
-from markets.selectors import instrument_codes, world_clock
+from markets.selectors import instrument_names, world_clock
 from traders.cache import reads_cache, reads_cached
 from traders.claims import ClaimedTrader, traders_claim
 from traders.domain.reads import FailureKind, ReadFailure, ReadResult
@@ -243,7 +243,7 @@ class _SyncRun:
 
     def _known_codes(self) -> frozenset[str]:
         if self._codes is None:
-            self._codes = instrument_codes()
+            self._codes = instrument_names()
         return self._codes
 
     def _judging_prepare(self) -> None:

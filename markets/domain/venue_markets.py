@@ -62,13 +62,13 @@ def venue_markets(
     found: dict[tuple[str, str], VenueMarket] = {}
     problems = []
     for market in markets:
-        if not _is_of(market, policy=policy, quotes=quotes):
+        if not market_is_of(market, policy=policy, quotes=quotes):
             continue
         code = _code_of(market, venue=venue, codes=codes)
         if code is None:
             continue
         try:
-            rules = _rules(market, venue=venue, code=code)
+            rules = rules_read(market, venue=venue, code=code)
         except (ValueError, InvalidOperation, KeyError, TypeError) as error:
             problems.append(f"{market.get('symbol')}: {type(error).__name__} {error}")
             continue
@@ -76,7 +76,8 @@ def venue_markets(
     return list(found.values()), problems
 
 
-def _is_of(market: Mapping[str, Any], *, policy: Policy, quotes: Collection[str]) -> bool:
+def market_is_of(market: Mapping[str, Any], *, policy: Policy, quotes: Collection[str]) -> bool:
+    """Tell whether a market is of a policy's kind: spot, or a linear perpetual settled in its quote."""
     if market.get("quote") not in quotes:
         return False
     if policy == Policy.SPOT:
@@ -95,7 +96,11 @@ def _code_of(market: Mapping[str, Any], *, venue: str, codes: Collection[str]) -
     return None
 
 
-def _rules(market: Mapping[str, Any], *, venue: str, code: str) -> VenueMarket:
+def rules_read(market: Mapping[str, Any], *, venue: str, code: str) -> VenueMarket:
+    """Return one market's rules.
+
+    :raises ValueError, InvalidOperation, KeyError, TypeError: they cannot be read
+    """
     limits = market.get("limits") or {}
     contract_size = _above_zero(market.get("contractSize") or "1", what="contract size")
     step = _above_zero(market["precision"]["amount"], what="quantity step") * contract_size

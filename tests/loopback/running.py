@@ -69,6 +69,12 @@ class ExchangesProcess(HyperliquidProcess):
     module = "tests.loopback.exchanges"
 
 
+class PriceVenuesProcess(HyperliquidProcess):
+    """The loopback venues that tell prices."""
+
+    module = "tests.loopback.price_venues"
+
+
 def perp_state(*positions: tuple[str, str, str, str], account_value: str = "1000.0") -> str:
     """Return a `clearinghouseState` body: positions of (coin, signed size, entry price, position value)."""
     rows = [

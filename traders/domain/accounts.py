@@ -21,14 +21,10 @@ from typing import Final
 
 from core.decimals import ONE, QUANTITY_STEP, ZERO, to_money, to_price
 from core.errors import NotFound
-from core.instruments import STABLECOINS
+from core.instruments import FIAT, STABLECOINS
 from traders.domain.reads import TraderPosition
 
 STABLE: Final = STABLECOINS | {"FDUSD", "TUSD", "BUSD", "PYUSD", "USDP", "GUSD", "RLUSD", "USDG", "USD1"}
-FIAT: Final = frozenset({
-    "USD", "EUR", "GBP", "CHF", "CAD", "AUD", "NZD", "JPY", "TRY", "BRL", "PLN", "SEK", "NOK", "DKK", "CZK",
-    "HUF", "RON", "UAH", "ZAR", "MXN", "ARS", "COP", "KRW", "INR", "SGD", "HKD", "AED",
-})  # fmt: skip
 CASH: Final = STABLE | FIAT
 QUOTES: Final = ("USD", "USDT", "USDC", "FDUSD", "EUR")
 _MANY_FIRST: Final = re.compile(r"^(1000+)([A-Z][A-Z0-9]+)$")

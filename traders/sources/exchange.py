@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from time import perf_counter
 from typing import Any, Final
 
@@ -30,7 +31,9 @@ from core.types import TraderKind
 from markets.budget import asking
 from markets.exchange_meter import ExchangeMeter
 from markets.exchanges import exchange_make
-from markets.selectors import instrument_codes
+from markets.models import LIVE
+from markets.selectors import instrument_names, marks_for
+from markets.venue_rules import MARK_FRESH, coin_same
 from markets.venue_tickers import TickerDesk
 from traders.domain.accounts import (
     Account,
@@ -74,14 +77,17 @@ class ExchangeSource:
         self._meter = ExchangeMeter()
         self._desk = TickerDesk(meter=self._meter)
         self._found: dict[str, _Opened | ReadFailure] = {}
-        self._codes: frozenset[str] = frozenset()
+        self._names: frozenset[str] = frozenset()
+        self._marks: Mapping[str, Decimal] = {}
         self._clients: OrderedDict[int, tuple[str, Any]] = OrderedDict()
         self._shared: dict[str, tuple[aiohttp.ClientSession, ssl.SSLContext]] = {}
         self._contracts: dict[str, Contracts] = {}
 
     def prepare(self, keys: Sequence[str], *, clock: WorldTime, now: datetime) -> None:
         """Open the keys of these accounts and fetch what was last known; each fails by itself."""
-        self._codes = instrument_codes()
+        self._names = instrument_names()
+        marks = marks_for(world=LIVE, now=now).values()
+        self._marks = {mark.code: mark.price for mark in marks if now - mark.received_at < MARK_FRESH}
         for key in keys:
             self._found[key] = _open(key)
 
@@ -138,7 +144,7 @@ class ExchangeSource:
         equity = account_equity(account)
         dust = Dust(usd=settings.EXCHANGE_DUST_USD, fraction=settings.EXCHANGE_DUST_PCT / 100)
         held = account_positions(account, equity=equity, dust=dust, known=opened.known)
-        copied = tuple(one for one in held if self._codes & {one.code, underlying_of(one.code)[0]})
+        copied = tuple(one for one in held if self._copyable(one))
         return TraderRead(
             equity=equity,
             positions=copied,
@@ -146,6 +152,13 @@ class ExchangeSource:
             run=clock.run,
             notes=_notes(account, held, copied),
         )
+
+    def _copyable(self, position: TraderPosition) -> bool:
+        """Tell whether there is such an instrument here, and it is the same coin: two may bear one name."""
+        here, there = self._marks.get(position.code), position.mark_price
+        if here is not None and there is not None and not coin_same(here=here, there=there):
+            return False
+        return bool(self._names & {position.code, underlying_of(position.code)[0]})
 
     async def _client(self, opened: _Opened) -> Any:
         """Return the client of a key, made when it is first used or has changed."""
