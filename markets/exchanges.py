@@ -76,6 +76,21 @@ def exchange_make(
     return client
 
 
+def as_written(client: Any) -> Any:
+    """Have a client give numbers as the venue wrote them, and tickers with nothing that ccxt works out.
+
+    ccxt makes up a last price from the opening price and the change of a day where a venue tells none.
+    """
+    client.number = str
+    client.safe_ticker = _ticker_bare
+    return client
+
+
+def _ticker_bare(ticker: Mapping[str, Any], market: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    bare = {name: ticker.get(name) for name in ("timestamp", "bid", "ask", "last", "quoteVolume", "info")}
+    return {"symbol": ticker.get("symbol") or (market or {}).get("symbol"), **bare}
+
+
 def read_error(error: Exception, *, venue: str) -> RetryLater:
     """Return what an error of ccxt means where a request only reads: nothing happened."""
     from ccxt.base import errors

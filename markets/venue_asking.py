@@ -13,7 +13,7 @@ from markets.budget import asking
 from markets.domain.allowance import BudgetPriority
 from markets.domain.venue_listing import VenueSection
 from markets.exchange_meter import ExchangeMeter
-from markets.exchanges import exchange_make, read_error
+from markets.exchanges import as_written, exchange_make, read_error
 from markets.venue_rules import TICK_SIZE, TYPES
 
 ASKER: Final = "feed"
@@ -73,8 +73,7 @@ class VenueAsking:
         if section not in self._clients:
             kind = TYPES.get((section.venue, section.policy))
             options: dict[str, Any] = {"fetchMarkets": {"types": [kind]}} if kind else {}
-            client = exchange_make(venue=section.venue, asynchronous=True, **options)
-            client.number = str  # numbers stay as the venue wrote them
+            client = as_written(exchange_make(venue=section.venue, asynchronous=True, **options))
             client.timeout_on_exit = 0
             self._clients[section] = self._meter.attach(client)
         return self._clients[section]

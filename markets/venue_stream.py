@@ -22,7 +22,7 @@ from markets.domain.moments import us_of
 from markets.domain.venue_listing import VenueSection
 from markets.domain.venue_quotes import VenueQuote, quote_of
 from markets.exchange_meter import BAN_S
-from markets.exchanges import error_text, exchange_make
+from markets.exchanges import as_written, error_text, exchange_make
 from markets.hyperliquid_socket import SocketLost, SocketState
 
 log = structlog.get_logger(__name__)
@@ -138,8 +138,7 @@ class VenueStream:
         return age_s > RENEW_S or (age_s > CHANGE_S and not self._wanted.keys() <= symbols.keys())
 
     def _client(self, symbols: Mapping[str, str]) -> Any:
-        client = exchange_make(venue=self.section.venue, streaming=True)
-        client.number = str  # numbers stay as the venue wrote them
+        client = as_written(exchange_make(venue=self.section.venue, streaming=True))
         client.timeout_on_exit = 0
         client.set_markets([market for market in self._markets if market["symbol"] in symbols])
         silent_ms = settings.LIVE_SILENT_SECONDS * 1000
