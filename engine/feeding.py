@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from accounts.models import LiveAccount, Portfolio
+from allocation.models import Follow
 from core.clock import SYSTEM_CLOCK, Clock
 from core.instruments import underlying_of
 from core.types import Policy, TraderKind
@@ -92,9 +93,11 @@ def _live_sections() -> Sequence[VenueSection]:
     accounts = LiveAccount.objects.exclude(venue="hyperliquid").exclude(state=LiveAccount.State.STOPPED)
     traded = accounts.order_by("pk").values_list("venue", "policy")
     sections = [VenueSection(venue, Policy(policy)) for venue, policy in traded]
-    followed = Trader.objects.filter(world=LIVE, kind=TraderKind.EXCHANGE, follows__isnull=False)
-    keys = followed.exclude(follows__status="removed").order_by("pk").values_list("key", flat=True)
-    for where in map(AccountKey.parse, dict.fromkeys(keys)):
+    follows = Follow.objects.exclude(status=Follow.Status.REMOVED)
+    followed = Trader.objects.filter(
+        world=LIVE, kind=TraderKind.EXCHANGE, pk__in=follows.values("trader_id")
+    ).order_by("pk")
+    for where in map(AccountKey.parse, followed.values_list("key", flat=True)):
         sections.append(VenueSection(where.venue, Policy.SPOT))
         if where.contracts and (where.venue, Policy.PERP) in TYPES:
             sections.append(VenueSection(where.venue, Policy.PERP))

@@ -10,9 +10,15 @@ import redis
 from django.db import IntegrityError, transaction
 
 from accounts.models import Credential, Portfolio, User
+from allocation.follows import follow_create
+from allocation.models import Follow
 from core.errors import NotFound
+from core.types import Policy
+from engine.feeding import _live_sections
 from engine.follows import follow_start
 from engine.portfolios import portfolio_open
+from markets.models import LIVE
+from markets.services import marks_write, world_ensure
 from tests.integration.exchange.conftest import SECRET
 from tests.loopback.running import ExchangesProcess
 from tests.replaying import StillClock
@@ -102,3 +108,38 @@ def test_the_database_wants_an_owner_and_a_key(alice: User, key_of: Keys) -> Non
     for missing in ({"owner": alice}, {"credential": key_of(alice, "kraken")}):
         with pytest.raises(IntegrityError, match="trader_exchange_has_owner_and_key"), transaction.atomic():
             Trader.objects.create(**fields, **missing)
+
+
+def test_a_coin_of_the_same_name_and_another_price_is_not_copied(
+    exchanges: ExchangesProcess, now: datetime, alice: User, key_of: Keys
+) -> None:
+    """DOT costs there what it cannot cost here: it is counted, and said, and not copied; the others are."""
+    marks_write(
+        world=world_ensure(name=LIVE, now=now), prices={"DOT": D(1000)}, quoted_at=now, received_at=now
+    )
+    follow = follow_start(
+        portfolio=portfolio_of(alice), kind="exchange", key=f"kraken:{key_of(alice, 'kraken').pk}", now=now
+    )
+    sync_due(now=now, clock=StillClock(now))
+    follow.trader.refresh_from_db()
+    snapshot = follow.trader.latest_snapshot
+    assert snapshot is not None
+    assert snapshot.equity == D("40301.15")
+    assert [row["code"] for row in snapshot.positions] == ["BTC", "ETH"]
+    assert "Counted, but cannot be copied: DOT." in snapshot.notes
+
+
+def test_the_feed_is_told_whose_markets_are_in_use(now: datetime, alice: User, key_of: Keys) -> None:
+    """Spot of a followed account, contracts where they are read too; nothing of one that nobody follows."""
+    portfolio = portfolio_of(alice)
+    assert _live_sections() == []
+    for credential in (key_of(alice, "kraken"), key_of(alice, "binance")):
+        key = f"{credential.venue}:{credential.pk}"
+        trader = Trader.objects.create(
+            kind="exchange", key=key, name=key, world=LIVE, owner=alice, credential=credential
+        )
+        follow_create(portfolio=portfolio, trader=trader, join_mode="new_only", now=now)
+    sections = [(section.venue, section.policy) for section in _live_sections()]
+    assert sections == [("kraken", Policy.SPOT), ("binance", Policy.SPOT), ("binance", Policy.PERP)]
+    Follow.objects.filter(trader__key__startswith="binance").update(status=Follow.Status.REMOVED)
+    assert [str(section) for section in _live_sections()] == ["kraken spot"]

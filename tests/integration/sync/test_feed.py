@@ -91,6 +91,7 @@ def test_what_could_not_be_told_is_told_again(above: Above, clock: HandClock) ->
             may_restart=hooks.may_restart,
             live_wanted=hooks.live_wanted,
             live_codes=hooks.live_codes,
+            live_sections=hooks.live_sections,
         ),
         tape=tape_buffer_make(),
     )
