@@ -74,6 +74,9 @@ class User(AbstractUser):
     time_zone = models.CharField(
         max_length=64, blank=True, default="", help_text="IANA name in which times are shown; empty: UTC."
     )
+    deleted_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Its owner deleted the account then; the books stay."
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []

@@ -40,6 +40,7 @@ class GateFacts:
 
     server_allows: bool
     second_factor: bool
+    email_verified: bool
     key_problem: str
     check_problems: tuple[str, ...] | None
     shadow_for: timedelta
@@ -69,6 +70,12 @@ def gate_conditions(*, facts: GateFacts) -> tuple[Condition, ...]:
             facts.second_factor,
             "You sign in with a second factor.",
             "Set up a second factor for signing in.",
+        ),
+        _condition(
+            "email",
+            facts.email_verified,
+            "Your e-mail address is verified.",
+            "Verify your e-mail address: the page of your account sends the link.",
         ),
         _condition("key", not facts.key_problem, "The key may trade.", facts.key_problem),
         _account(facts),

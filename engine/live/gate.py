@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from accounts.models import RAMP, LiveAccount, LiveFinding, Portfolio, User
-from accounts.second_factor import second_factor_active
+from accounts.second_factor import email_verified, second_factor_active
 from allocation.models import BreakerTrip
 from core.errors import InputError
 from engine.domain.live_gate import (
@@ -62,6 +62,7 @@ def gate_read(
         facts=GateFacts(
             server_allows=settings.LIVE_TRADING,
             second_factor=second_factor_active(user=owner),
+            email_verified=email_verified(user=owner),
             key_problem=key_problem(credential=account.credential),
             check_problems=tuple(account.problems) if account.checked_at else None,
             shadow_for=now - account.shadow_since,

@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.credentials import SealCount, sealed_check, sealed_rotate
+from accounts.credentials import SealCount, factors_check, factors_rotate, sealed_check, sealed_rotate
 from engine.credentials import SEALED_COLUMNS
 
 
@@ -38,6 +38,9 @@ class Command(BaseCommand):
             count = act(model=model, column=column)
             broken += len(count.broken)
             self._say(f"{model._meta.verbose_name_plural}".capitalize(), what, count)
+        count = factors_rotate() if what == "rotate" else factors_check()
+        broken += len(count.broken)
+        self._say("Second factors", what, count)
         if broken:
             raise CommandError(
                 f"{broken} cannot be opened: CREDENTIAL_KEYS lacks the key they were sealed with. "

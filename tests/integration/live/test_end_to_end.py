@@ -39,6 +39,7 @@ def stage(
     settings.EXCHANGE_GATEWAY = binance_exchange.url
     settings.LIVE_TRADING = True
     monkeypatch.setattr("engine.live.gate.second_factor_active", lambda *, user: True)
+    monkeypatch.setattr("engine.live.gate.email_verified", lambda *, user: True)
     play, source = MadeUpWorld(now=utc_now()), ScriptedSource()
     source.play = play
     read_loop_close()

@@ -8,9 +8,12 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.test import override_settings
 
 from accounts.models import AuditEntry, Credential, LiveAccount, Portfolio
+from accounts.second_factor import email_verified, second_factor_active
 from allocation.models import CapitalAccount, LedgerEntry
 from core.errors import InputError
 from engine.commands import command_accept, command_run
@@ -34,6 +37,7 @@ def allowed(settings: Any, far: FarVenue, monkeypatch: pytest.MonkeyPatch) -> No
     far.beside = D(1000)
     settings.LIVE_TRADING = True
     monkeypatch.setattr("engine.live.gate.second_factor_active", lambda *, user: True)
+    monkeypatch.setattr("engine.live.gate.email_verified", lambda *, user: True)
 
 
 def ask(stage: Stage, kind: str, *, runs: int = 12, by: Any = None, **data: Any) -> Command:
@@ -180,6 +184,23 @@ def test_without_a_second_factor(stage: Stage, far: FarVenue, monkeypatch: pytes
     monkeypatch.setattr("engine.live.gate.second_factor_active", lambda *, user: False)
     connect(stage)
     assert "second factor" in promote(stage, shortened="now").answer
+
+
+def test_a_real_second_factor_and_a_verified_address_open_the_gate(
+    stage: Stage, far: FarVenue, alice: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SEC-1: as a person has them, with nothing pretended."""
+    monkeypatch.setattr("engine.live.gate.second_factor_active", second_factor_active)
+    monkeypatch.setattr("engine.live.gate.email_verified", email_verified)
+    connect(stage)
+    refused = promote(stage, shortened="now").answer
+    assert "Set up a second factor" in refused
+    assert "Verify your e-mail address" in refused
+    TOTP.activate(alice, generate_totp_secret())
+    EmailAddress.objects.create(user=alice, email=alice.email, verified=True, primary=True)
+    command = promote(stage, shortened="now")
+    assert command.status == "done", command.answer
+    assert LiveAccount.objects.get().state == "live"
 
 
 def test_real_money_needs_the_sandbox_first(

@@ -19,6 +19,7 @@ NOW = datetime(2026, 1, 8, tzinfo=UTC)
 READY = GateFacts(
     server_allows=True,
     second_factor=True,
+    email_verified=True,
     key_problem="",
     check_problems=(),
     shadow_for=timedelta(hours=24),
@@ -40,9 +41,9 @@ def missing(facts: GateFacts) -> dict[str, str]:
 
 
 def test_all_conditions_met() -> None:
-    """BEY-8: nothing is missing, and eight things were looked at."""
+    """BEY-8: nothing is missing, and nine things were looked at."""
     assert missing(READY) == {}
-    assert len(gate_conditions(facts=READY)) == 8
+    assert len(gate_conditions(facts=READY)) == 9
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,7 @@ def test_all_conditions_met() -> None:
     [
         ("server", {"server_allows": False}, "LIVE_TRADING"),
         ("second_factor", {"second_factor": False}, "second factor"),
+        ("email", {"email_verified": False}, "Verify your e-mail address"),
         ("key", {"key_problem": "The key was revoked."}, "revoked"),
         ("account", {"check_problems": ("Hedge mode is on.",)}, "Hedge mode"),
         ("account", {"check_problems": None}, "not been asked"),
