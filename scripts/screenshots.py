@@ -15,13 +15,8 @@ import argparse
 import io
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +31,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 django.setup()  # the catalogue reads the URL conf
 
 from tests.journeys.catalogue import MISSING, PAGES, Shown, places_find  # noqa: E402
-from tests.running import free_port  # noqa: E402
+from tests.journeys.whole_site import whole_site  # noqa: E402
 
 FLAGS: Final = [
     "--no-sandbox",
@@ -54,9 +49,7 @@ WIDTHS: Final[dict[str, dict[str, Any]]] = {
 }
 TALLEST_PX: Final = 2600  # what lies further down looks like what is above it
 COLOURS: Final = 64  # of a picture's palette: text stays sharp, and a picture takes a quarter
-KEPT: Final = ("PATH", "HOME", "LANG", "REPLAY_SPEED")  # of the environment, for the site
 RIPE_TIMEOUT_S: Final = 600
-START_TIMEOUT_S: Final = 180
 LOOK: Final = """() => {
   const found = [], wide = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > wide) found.push(`scrolls sideways: ${document.documentElement.scrollWidth} > ${wide}`);
@@ -78,44 +71,6 @@ def say(words: str) -> None:
     print(words, flush=True)
 
 
-# ---------------------------------------------------------------- the site
-@contextmanager
-def own_site() -> Iterator[tuple[str, str, str]]:
-    """A site on services and a database of its own, from its start to its end: address, e-mail, password."""
-    with tempfile.TemporaryDirectory(prefix="ensemble-pictures-") as directory:
-        output = Path(directory) / "run.out"
-        address = f"http://127.0.0.1:{(port := free_port())}"
-        kept = {
-            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "REPLAY_SPEED") if name in os.environ
-        }
-        with output.open("w") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "portfolio_site.run"],
-                cwd=ROOT,
-                env=kept | {"VAR_DIR": directory, "PORT": str(port)},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            email, password = _sign_in_told(process, output)
-            yield address, email, password
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(60)
-
-
-def _sign_in_told(process: subprocess.Popen[bytes], output: Path) -> tuple[str, str]:
-    """Wait for the line with the demo's sign-in."""
-    began = time.monotonic()
-    while "Demo sign-in:" not in output.read_text():
-        if process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
-            raise RuntimeError(f"the site did not start: {output.read_text()}")
-        time.sleep(0.2)
-    email, password = output.read_text().split("Demo sign-in: ")[1].split(" / ")
-    return email.strip(), password.strip()
-
-
 def ripen(page: Page, portfolio: str) -> None:
     """Wait until a position has been closed and others are open."""
     began = time.monotonic()
@@ -134,7 +89,7 @@ def sign_in(context: BrowserContext, base: str, email: str, password: str) -> Pa
     page.goto(f"{base}/accounts/login/")
     page.locator("input[name=login]").fill(email)
     page.locator("input[name=password]").fill(password)
-    page.locator("main form button").first.click()
+    page.locator("input[name=password]").press("Enter")
     page.wait_for_url(lambda url: "/accounts/" not in url)
     return page
 
@@ -244,8 +199,8 @@ def main() -> None:
         if wanted.site:
             made = run(browser, (wanted.site.rstrip("/"), wanted.email, wanted.password), **options)
         else:
-            with own_site() as site:
-                made = run(browser, site, **options)
+            with whole_site() as site:
+                made = run(browser, (site.url, site.email, site.password), **options)
         browser.close()
     say(f"{made} pictures in {wanted.out}")
 

@@ -6,6 +6,7 @@ import { hueClass } from "./regions/shared.js";
 import { t } from "./words.js";
 
 const POINT_EVERY_MS = 1000; // drawing a canvas costs more than the rest of an update, and nobody reads a curve faster
+const ASK_AGAIN_MS = 30_000;
 
 export class EquityPanel {
   #loading = false;
@@ -64,9 +65,16 @@ export class EquityPanel {
       if (this.root.dataset.state === "empty" && changed.has("curve")) this.load();
       return;
     }
-    const unknown = Object.keys(view.curve?.traders ?? {}).some((id) => !this.chart.has(id) && view.traders[id]);
-    if (unknown || (this.run !== null && view.portfolio.run !== this.run)) return void this.load();
+    if (this.#lacksTrader(view) || (this.run !== null && view.portfolio.run !== this.run)) return void this.load();
     this.#timer ??= setTimeout(() => this.#point(), POINT_EVERY_MS);
+  }
+
+  // A trader who was just followed may have no history for a while: it is asked for again, but not with every point.
+  #lacksTrader(view) {
+    const unknown = Object.keys(view.curve?.traders ?? {}).filter((id) => !this.chart.has(id) && view.traders[id]).join();
+    if (!unknown || (unknown === this.unknown && performance.now() - this.asked < ASK_AGAIN_MS)) return false;
+    Object.assign(this, { unknown, asked: performance.now() });
+    return true;
   }
 
   #point() {

@@ -1,17 +1,18 @@
 // What was asked for and is not settled yet: its control rests, and its row is dotted and says what is to come.
 import { setClass } from "./dom.js";
+import { t } from "./words.js";
 
 const COMING = {
-  close: ({ percent }) => `closing ${percent}%`, exits: () => "new exits under way", cancel: () => "being cancelled", entry: () => "being placed",
-  follow_pause: () => "pausing", follow_resume: () => "resuming", approve: () => "approved, being carried out", reject: () => "rejecting",
-  breaker_reset: () => "resetting", resume: () => "resuming", mode: () => "changing", emergency_stop: () => "stopping",
+  close: ({ percent }) => t("closing {percent}%", { percent }), exits: () => t("new exits under way"), cancel: () => t("being cancelled"), entry: () => t("being placed"),
+  follow_pause: () => t("pausing"), follow_resume: () => t("resuming"), approve: () => t("approved, being carried out"), reject: () => t("rejecting"),
+  breaker_reset: () => t("resetting"), resume: () => t("resuming"), mode: () => t("changing"), emergency_stop: () => t("stopping"),
 };
 const open = new Map();
 
 /** Mark the control of an accepted command, and the row it stands in, until the command has ended. */
 export function provisional(control, command, data) {
   if (!control) return;
-  open.set(command.id, { control, id: control.id, text: (COMING[command.kind] ?? (() => "under way"))(data) });
+  open.set(command.id, { control, id: control.id, text: (COMING[command.kind] ?? (() => t("under way")))(data) });
   mark(open.get(command.id), true);
 }
 

@@ -105,6 +105,7 @@ PAGES: Final = (
     _sign("addresses", "account_email", "/accounts/email/", signed_in=True),
     _sign("reauthenticate", "account_reauthenticate", "/accounts/reauthenticate/", signed_in=True),
     _plain("account", "account", "/account/"),
+    _plain("account-delete", "account_delete", "/account/delete/"),
     _sign("second-factor", "mfa_index", "/accounts/second-factor/", signed_in=True),
     _sign("app-add", "mfa_activate_totp", "/accounts/second-factor/totp/activate/", signed_in=True),
     _sign("passkeys", "mfa_list_webauthn", "/accounts/second-factor/webauthn/", signed_in=True),
@@ -130,7 +131,10 @@ NO_PAGE: Final[Mapping[str, str]] = {
         "is there once a second factor is on; tried in tests/people",
     ),
     **dict.fromkeys(("mfa_edit_webauthn", "mfa_remove_webauthn"), "is there once a passkey is kept"),
-    "dashboard:session_end": "a form's target",
+    **dict.fromkeys(
+        ("dashboard:session_end", "dashboard:language_set", "dashboard:profile_save"), "a form's target"
+    ),
+    "dashboard:account_export": "a file",
     "account_set_password": "leads on to changing it",
     "account_confirm_login_code": "codes by e-mail are not used",
     "dashboard:home": "leads on to a portfolio",
