@@ -8,6 +8,7 @@ from api import (
     credential_views,
     exit_views,
     export_views,
+    insight_views,
     live_views,
     trading_views,
     views,
@@ -34,6 +35,8 @@ urlpatterns = [
     path(_ONE, views.PortfolioView.as_view(), name="portfolio"),
     path(f"{_ONE}follows/", views.FollowListView.as_view(), name="follows"),
     path(f"{_ONE}follows/<int:follow_id>/", views.FollowView.as_view(), name="follow"),
+    path(f"{_ONE}follows/<int:follow_id>/changes/", insight_views.ChangeListView.as_view(), name="changes"),
+    path(f"{_ONE}independence/", insight_views.IndependenceView.as_view(), name="independence"),
     path(f"{_ONE}follows/<int:follow_id>/signals/", views.SignalListView.as_view(), name="signals"),
     path(
         f"{_ONE}follows/<int:follow_id>/style/<int:alarm_id>/dismiss/",

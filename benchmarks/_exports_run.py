@@ -28,7 +28,7 @@ from tests.integration.money.desk import desk_open  # noqa: E402
 from tests.services import services_ensure  # noqa: E402
 from tests.settings import TEST_RUN_PID, TEST_VAR  # noqa: E402
 
-ROWS: Final = 1_000_000
+ROWS: Final = 300_000
 FEW: Final = 10_000
 _FILL: Final = """
     INSERT INTO positions_equitypoint (portfolio_id, run, at, world_at, equity, unit_value)

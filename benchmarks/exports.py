@@ -1,6 +1,6 @@
 """What an export costs: rows a second, and the memory it holds while it is written (DAT-1).
 
-`export_rows`: a million points of an equity curve, read from a real database and written as CSV, a piece at a
+`export_rows`: 300,000 points of an equity curve, read from a real database and written as CSV, a piece at a
 time, to nowhere. `export_memory`: by how much the process's memory grew meanwhile, beyond what ten thousand
 rows had taken before. Baseline of both: the same rows asked for at once, written by the standard library.
 """

@@ -19,6 +19,7 @@ from core.clock import utc_now
 from core.errors import InputError, NotFound, RetryLater
 from core.types import TraderKind
 from dashboard.forms import FollowForm, TraderKeyForm
+from dashboard.independence import independence_shown
 from dashboard.page import (
     SignedInRequest,
     form_already_done,
@@ -77,6 +78,7 @@ def _traders(
         status=status,
         view=portfolio_view(portfolio=portfolio),
         weights=weights,
+        **independence_shown(portfolio=portfolio),
         live=True,
     )
 

@@ -16,6 +16,7 @@ from dashboard import (
     risk_views,
     settings_views,
     style_views,
+    trader_page,
     trader_views,
     views,
 )
@@ -52,6 +53,7 @@ urlpatterns = [
     path(f"{PORTFOLIO}traders/weights/", trader_views.weights_save, name="weights_save"),
     path(f"{PORTFOLIO}traders/add/", trader_views.trader_add, name="trader_add"),
     path(f"{PORTFOLIO}traders/demo/", trader_views.demo_follow, name="demo_follow"),
+    path(FOLLOW, trader_page.trader_page, name="trader"),
     path(f"{FOLLOW}signals/", trader_views.follow_signals, name="follow_signals"),
     path(f"{FOLLOW}remove/", trader_views.follow_remove, name="follow_remove"),
     path(f"{FOLLOW}style/", style_views.follow_style, name="follow_style"),

@@ -19,6 +19,7 @@ from allocation.follows import follows_current
 from core.clock import utc_now
 from core.errors import InputError
 from dashboard.forms import PortfolioForm
+from dashboard.independence import independence_shown
 from dashboard.page import SignedInRequest, form_already_done, form_done, form_refuse, owner_page, page_render
 from engine.copy_preview import catalog_read
 from engine.history import equity_history
@@ -92,6 +93,7 @@ def portfolio_page(request: SignedInRequest, portfolio: Portfolio) -> HttpRespon
         view=portfolio_view(portfolio=portfolio),
         steps=steps_of(portfolio) if portfolio_unstarted(portfolio=portfolio) else None,
         live=True,
+        **independence_shown(portfolio=portfolio),
     )
 
 

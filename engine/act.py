@@ -22,6 +22,7 @@ from allocation.reservations import capital_reserve
 from core.decimals import plain
 from core.ids import fingerprint
 from engine.asking import approvals_store, holder_written
+from engine.changes import changes_answer
 from engine.decisions import DecisionNote, decisions_store
 from engine.domain.idle import idle_record
 from engine.domain.plan_types import CopyPlan, Decision, OrderIntent, ResolvedConflict
@@ -76,6 +77,7 @@ def plan_act(*, plan: CopyPlan, gathered: Gathered) -> Acted:
         _conflicts_store(plan, gathered)
         approvals_store(plan=plan, gathered=gathered)
         _decisions_store(plan, gathered)
+        changes_answer(plan=plan, gathered=gathered)
         _follows_settle(gathered)
         _cycle_done(plan, gathered)
         portfolio_changed(portfolio_id=gathered.portfolio.pk)

@@ -16,7 +16,16 @@ from core.clock import utc_now
 from core.ids import uuid_new
 from engine.commands import command_accept
 from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
-from engine.models import Command, CycleState, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
+from engine.models import (
+    AnsweredChange,
+    Command,
+    CycleState,
+    Decision,
+    ExitGap,
+    ExitShard,
+    ExitTrigger,
+    ExitWatcher,
+)
 from engine.style_models import StyleDismissal
 
 _WHOSE = ("=portfolio__id", "portfolio__name", "portfolio__owner__email")
@@ -51,6 +60,16 @@ class DecisionAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "at")
     list_select_related = ("portfolio", "order")
     search_fields = ("=id", *_WHOSE, "underlying", "text", "reason")
+
+
+@admin.register(AnsweredChange)
+class AnsweredChangeAdmin(ReadOnlyAdmin):
+    """What traders changed, each with the decision it got first."""
+
+    list_display = ("id", "follow", "world_at", "change", "underlying", "before", "after", "decision")
+    list_filter = ("change", "decided_at")
+    list_select_related = ("follow__portfolio", "follow__trader", "decision")
+    search_fields = ("=id", "underlying", "follow__trader__name", "decision__text")
 
 
 @admin.register(Command)

@@ -9,12 +9,14 @@ from accounts.models import Portfolio
 from allocation.models import Follow
 from core.clock import utc_now
 from core.decimals import PRICE_DIGITS, QUANTITY_DIGITS
+from engine.change_models import AnsweredChange
 from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
 from engine.style_models import StyleDismissal
 from execution.models import Order
 from positions.models import Position
 
 __all__ = [
+    "AnsweredChange",
     "Command",
     "CopiedSlice",
     "CycleState",

@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector
 
 from allocation.metrics import capital_metrics
 from core.clock import utc_now
+from engine.changes import change_coverage
 from engine.exits.leases import shards_unwatched
 from engine.exits.protection import unprotected_quantiles
 from engine.exits.stats import stats_read
@@ -55,6 +56,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry.register(FeedCollector())
     registry.register(ExitCollector())
     registry.register(BudgetCollector())
+    registry.register(DecisionCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(registry), content_type=content_type)
 
@@ -145,6 +147,23 @@ class ExitCollector(Collector):
         )
         took.add_metric([], buckets=counted.buckets, sum_value=counted.seconds)
         yield from (ticks, took)
+
+
+class DecisionCollector(Collector):
+    """Whether every change of a followed trader has its decision (BEY-3)."""
+
+    def describe(self) -> Iterator[Metric]:
+        """Return nothing: registering asks nobody."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Count the last day's changes and those without a decision."""
+        coverage = GaugeMetricFamily(
+            "ensemble_decision_coverage",
+            "Part of the last day's changes of followed traders that have a decision; 1 is all.",
+        )
+        coverage.add_metric([], float(change_coverage(now=utc_now()).fraction))
+        yield coverage
 
 
 class BudgetCollector(Collector):

@@ -75,6 +75,9 @@ class Follow(models.Model):
     decided_basis_id = models.BigIntegerField(
         null=True, blank=True, help_text="Trader snapshot whose quantities the last cycle decided on."
     )
+    answered_basis_id = models.BigIntegerField(
+        null=True, blank=True, help_text="Trader snapshot up to which each change has its decision (BEY-3)."
+    )
 
     class Meta:
         ordering = ["place", "id"]

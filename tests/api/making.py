@@ -23,7 +23,7 @@ from core.clock import utc_now
 from core.ids import uuid_new
 from core.types import ConflictRule, Policy
 from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
-from engine.models import Command, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
+from engine.models import AnsweredChange, Command, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
 from engine.portfolios import portfolio_open
 from engine.style_models import StyleDismissal
 from execution.client_ids import client_order_id_new
@@ -338,7 +338,11 @@ def everything_make(*, owner: User) -> Portfolio:
     StrategySignal.objects.create(
         trader=trader, run=1, at=WORLD_START, code="BTC", side="HOLD", reason="Too little data.", outcome="-"
     )
-    decision_make(portfolio=portfolio, follow=follow, order=order)
+    decision = decision_make(portfolio=portfolio, follow=follow, order=order)
+    AnsweredChange.objects.create(
+        follow=follow, decision=decision, snapshot_id=trader.basis_snapshot_id or 0, underlying="BTC",
+        change="opened", before=0, after=Decimal("0.1"), world_at=WORLD_START, seen_at=utc_now(),
+    )  # fmt: skip
     KnownDevice.objects.create(user=owner, digest="d", device="Firefox on Linux")
     _venue_and_style_make(follow=follow, fill=fill)
     command = command_make(portfolio=portfolio)

@@ -39,6 +39,7 @@ SERIES = {
     "portfolio_reservation_timeouts_total": {"strategy"},
 }
 
+DECISIONS = {"ensemble_decision_coverage": set[str]()}
 EXITS_UNCOUNTED = {  # what needs no Redis
     "ensemble_exit_shards_unwatched": set[str](),
     "ensemble_exit_unprotected_seconds": {"quantile"},
@@ -88,7 +89,7 @@ def test_the_seven_series_have_their_names_and_labels(client: Client) -> None:
         assert family.documentation
         for sample in family.samples:
             labels.setdefault(sample.name, set()).update(sample.labels)
-    assert labels == SERIES | EXITS
+    assert labels == SERIES | EXITS | DECISIONS
 
 
 @pytest.mark.django_db
@@ -150,7 +151,7 @@ def test_without_redis_the_other_series_are_still_there(client: Client, settings
     """OPS-1: a scrape says what it can."""
     ask(desk_open(), "100")
     settings.REDIS_URL = "unix:///nowhere/redis.sock?db=0"
-    assert {name[0] for name in scrape(client)} == set(SERIES | EXITS_UNCOUNTED)
+    assert {name[0] for name in scrape(client)} == set(SERIES | EXITS_UNCOUNTED | DECISIONS)
 
 
 @pytest.mark.django_db

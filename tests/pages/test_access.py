@@ -26,6 +26,7 @@ PAGES = [
     "traders",
     "trader_add",
     "follow_signals",
+    "trader",
     "conflicts",
     "conflict",
     "orders",
@@ -81,7 +82,7 @@ def follow(portfolio: Portfolio) -> Follow:
 
 def _address(name: str, portfolio: Portfolio, follow: Follow) -> str:
     numbers: list[object] = [portfolio.pk]
-    if name.startswith("follow_"):
+    if name.startswith("follow_") or name == "trader":
         numbers.append(follow.pk)
     elif name == "order":
         numbers.append(_order(portfolio).pk)

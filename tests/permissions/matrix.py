@@ -48,7 +48,8 @@ PAGES: Final = {
         """
         dashboard:agent_edit dashboard:agent_secret dashboard:agent_remove dashboard:key_rename
         dashboard:key_revoke dashboard:portfolio dashboard:portfolio_equity dashboard:position
-        dashboard:position_candles dashboard:traders dashboard:weights_save dashboard:trader_add
+        dashboard:position_candles dashboard:traders dashboard:trader
+        dashboard:weights_save dashboard:trader_add
         dashboard:demo_follow
         dashboard:follow_signals dashboard:follow_remove dashboard:follow_style dashboard:follow_move
         dashboard:conflicts dashboard:conflict dashboard:orders dashboard:order dashboard:closed
@@ -66,7 +67,8 @@ API: Final = {
     **_rows(
         Access.OWNER,
         """
-        api:agent api:agent_secret api:credential api:portfolio api:follows api:follow api:signals
+        api:agent api:agent_secret api:credential api:portfolio api:follows api:follow
+        api:changes api:independence api:signals
         api:style_dismiss api:weights api:decisions api:export api:commands api:command
         api:emergency_stop api:orders
         api:order api:position_exits api:exit_defaults api:exits api:capital api:capital_requests

@@ -10,6 +10,8 @@ function fillWho(slots, trader) {
   setClass(slots.tile, `tile lg ${hueClass(trader.hue)}`);
   setText(slots.tile, trader.monogram);
   setText(slots.name, trader.name);
+  const link = slots.who ?? slots.name; // to the trader's own page
+  setAttribute(link, "href", link.dataset.href.replace("/0/", `/${trader.follow_id}/`));
   setText(slots.detail, trader.detail);
   setAttribute(slots.detail, "title", trader.key);
 }

@@ -12,17 +12,18 @@ from itertools import product
 from typing import Any
 
 import pytest
-from django.db.models import Sum
+from django.db.models import F, Sum
 
 from accounts.models import Portfolio
 from allocation.models import CapitalAccount, Follow, LedgerEntry
 from core.types import ConflictRule, Policy
 from engine import publishing, sending
+from engine.changes import change_coverage
 from engine.copy_cycle import world_is_flat
 from engine.domain.copy import copy_plan
 from engine.domain.copy_types import CopyInputs, LegMemory
 from engine.domain.plan_types import CopyPlan
-from engine.models import Decision
+from engine.models import AnsweredChange, Decision
 from execution.models import Fill, Order
 from markets.recordings import ALPHA_ARENA, HYPERLIQUID_WALLETS
 from positions.models import ConflictRecord, EquityPoint, Position, SliceEntry
@@ -163,6 +164,7 @@ def test_the_books_are_exact_after_a_whole_recording(
     assert moved >= 100
     assert len(coverage.changes) >= 80 * len(portfolios)
     coverage.kept()
+    every_change_has_its_decision(driver)
     for portfolio in portfolios:
         everything_is_closed_and_paid(portfolio)
     assert TraderSnapshot.objects.values("trader").distinct().count() == len(SETS[world])
@@ -170,6 +172,13 @@ def test_the_books_are_exact_after_a_whole_recording(
     assert Position.objects.filter(policy=Policy.SPOT, quantity__lt=0).count() == 0
     assert ConflictRecord.objects.filter(ended_at__isnull=True).count() == 0
     assert not Decision.objects.filter(kind__in=["refused", "held", "capped", "delayed"], reason="").exists()
+
+
+def every_change_has_its_decision(driver: ReplayDriver) -> None:
+    """BEY-3: coverage 100 %, over all the recording's reads and every portfolio."""
+    kept = change_coverage(now=driver.wall_at, window=timedelta(days=3650), patience=timedelta(0))
+    assert kept.answered == kept.changes >= 100
+    assert AnsweredChange.objects.exclude(decision__follows=F("follow")).count() == 0
 
 
 def everything_is_closed_and_paid(portfolio: Portfolio) -> None:
