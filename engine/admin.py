@@ -16,6 +16,7 @@ from core.clock import utc_now
 from core.ids import uuid_new
 from engine.commands import command_accept
 from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
+from engine.import_models import StateImport
 from engine.models import (
     AnsweredChange,
     Command,
@@ -70,6 +71,16 @@ class AnsweredChangeAdmin(ReadOnlyAdmin):
     list_filter = ("change", "decided_at")
     list_select_related = ("follow__portfolio", "follow__trader", "decision")
     search_fields = ("=id", "underlying", "follow__trader__name", "decision__text")
+
+
+@admin.register(StateImport)
+class StateImportAdmin(ReadOnlyAdmin):
+    """State files that people took over."""
+
+    list_display = ("id", "owner", "status", "portfolio", "created_at", "done_at")
+    list_filter = ("status", "created_at")
+    list_select_related = ("owner", "portfolio")
+    search_fields = ("=id", "owner__email", "portfolio__name")
 
 
 @admin.register(Command)

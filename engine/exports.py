@@ -23,6 +23,7 @@ from allocation.models import Follow, LedgerEntry
 from core.errors import InputError
 from engine.domain.export_format import CONTENT_TYPES, Column, Ending, Kind, Row, Table, table_write
 from engine.models import Decision
+from engine.state_export import state_export
 from execution.models import Fill, Order
 from positions.models import EquityPoint, Position, PositionSlice, SliceEntry
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
 
 BATCH_ROWS: Final = 5_000
+STATE: Final = "state"
 _INTEGER, _AMOUNT, _MOMENT, _FLAG, _DATA = Kind.INTEGER, Kind.AMOUNT, Kind.MOMENT, Kind.FLAG, Kind.DATA
 
 
@@ -74,6 +76,8 @@ def export_open(
     :param since: from this moment on; :param until: before this moment. Both by wall time
     :raises InputError: there is no such export or no such format, or it ends before it begins
     """
+    if what == STATE:
+        return _state(portfolio=portfolio, ending=ending, now=now)
     subject = SUBJECTS.get(what)
     if subject is None:
         raise InputError(f"There is no export “{what}”; there are {', '.join(SUBJECTS)}.", field="what")
@@ -87,6 +91,17 @@ def export_open(
         file_name=f"portfolio-{portfolio.pk}-{what}-{now.astimezone(UTC):%Y%m%d-%H%M%S}.{ending}",
         content_type=CONTENT_TYPES[chosen],
         chunks=table_write(table=subject.table, ending=chosen, rows=rows),
+    )
+
+
+def _state(*, portfolio: Portfolio, ending: str, now: datetime) -> Export:
+    """Return the books of now as a state file, which can be taken over again."""
+    if ending != Ending.JSON:
+        raise InputError(f"The state is written as json, not as “{ending}”.", field="format")
+    return Export(
+        file_name=f"portfolio-{portfolio.pk}-state-{now.astimezone(UTC):%Y%m%d-%H%M%S}.json",
+        content_type=CONTENT_TYPES[Ending.JSON],
+        chunks=iter((state_export(portfolio=portfolio, now=now),)),
     )
 
 

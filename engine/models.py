@@ -11,6 +11,7 @@ from core.clock import utc_now
 from core.decimals import PRICE_DIGITS, QUANTITY_DIGITS
 from engine.change_models import AnsweredChange
 from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
+from engine.import_models import StateImport
 from engine.style_models import StyleDismissal
 from execution.models import Order
 from positions.models import Position
@@ -27,6 +28,7 @@ __all__ = [
     "ExitWatcher",
     "FillFidelity",
     "FollowFidelity",
+    "StateImport",
     "StyleDismissal",
 ]
 

@@ -23,6 +23,7 @@ from core.clock import utc_now
 from core.ids import uuid_new
 from core.types import ConflictRule, Policy
 from engine.fidelity_models import CopiedSlice, FillFidelity, FollowFidelity
+from engine.import_models import StateImport
 from engine.models import AnsweredChange, Command, Decision, ExitGap, ExitShard, ExitTrigger, ExitWatcher
 from engine.portfolios import portfolio_open
 from engine.style_models import StyleDismissal
@@ -339,6 +340,7 @@ def everything_make(*, owner: User) -> Portfolio:
         trader=trader, run=1, at=WORLD_START, code="BTC", side="HOLD", reason="Too little data.", outcome="-"
     )
     decision = decision_make(portfolio=portfolio, follow=follow, order=order)
+    StateImport.objects.create(owner=owner, text="{}", report={}, portfolio=portfolio)
     AnsweredChange.objects.create(
         follow=follow, decision=decision, snapshot_id=trader.basis_snapshot_id or 0, underlying="BTC",
         change="opened", before=0, after=Decimal("0.1"), world_at=WORLD_START, seen_at=utc_now(),

@@ -60,6 +60,8 @@ POSTS = [
 ]
 # Of a person, not of a portfolio: tried in tests/keys/test_doors.py, test_agents.py and tests/people.
 ELSEWHERE = [
+    "imports",
+    "import",
     "account",
     "account_export",
     "account_delete",

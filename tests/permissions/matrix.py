@@ -43,9 +43,11 @@ PAGES: Final = {
     **_rows(Access.ANYBODY, "dashboard:language_set"),
     **_rows(Access.PERSON, "dashboard:profile_save"),
     **_rows(Access.PERSON, "dashboard:home dashboard:portfolio_new dashboard:agents dashboard:keys"),
+    **_rows(Access.PERSON, "dashboard:imports"),
     **_rows(
         Access.OWNER,
         """
+        dashboard:import
         dashboard:agent_edit dashboard:agent_secret dashboard:agent_remove dashboard:key_rename
         dashboard:key_revoke dashboard:portfolio dashboard:portfolio_equity dashboard:position
         dashboard:position_candles dashboard:traders dashboard:trader
@@ -63,11 +65,11 @@ PAGES: Final = {
 }
 API: Final = {
     **_rows(Access.ANYBODY, "api:token"),
-    **_rows(Access.PERSON, "api:logout api:agents api:credentials api:portfolios"),
+    **_rows(Access.PERSON, "api:logout api:imports api:agents api:credentials api:portfolios"),
     **_rows(
         Access.OWNER,
         """
-        api:agent api:agent_secret api:credential api:portfolio api:follows api:follow
+        api:import api:agent api:agent_secret api:credential api:portfolio api:follows api:follow
         api:changes api:independence api:signals
         api:style_dismiss api:weights api:decisions api:export api:commands api:command
         api:emergency_stop api:orders

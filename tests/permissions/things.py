@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from accounts.models import Credential, Portfolio, User
 from allocation.models import Follow, Reservation
 from core.clock import utc_now
+from engine.import_models import StateImport
 from engine.models import Command
 from execution.models import Order
 from markets.models import LIVE
@@ -98,6 +99,7 @@ def everything_of(owner: User) -> dict[str, Any]:
         "alarm_id": _one(StyleAlarm).pk,
         "credential_id": _one(Credential, owner=owner).pk,
         "agent_id": agent.public_id,
+        "import_id": _one(StateImport, owner=owner).pk,
         "kind": "live_disconnect",
         "what": "trades",
         "ending": "csv",
@@ -108,7 +110,12 @@ def everything_of(owner: User) -> dict[str, Any]:
 
 def missing_of(values: dict[str, Any]) -> dict[str, Any]:
     """Return the same with what belongs to somebody replaced by what nobody has."""
-    nobodys = {"portfolio_id": 999_999_999, "credential_id": 999_999_999, "agent_id": UUID(int=0)}
+    nobodys = {
+        "portfolio_id": 999_999_999,
+        "credential_id": 999_999_999,
+        "agent_id": UUID(int=0),
+        "import_id": 999_999_999,
+    }
     return values | {name: value for name, value in nobodys.items() if name in values}
 
 
