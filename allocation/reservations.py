@@ -296,6 +296,14 @@ def capital_commit(*, reservation_id: UUID, portfolio_id: int, now: datetime) ->
     :raises ReservationGone: it expired, was released, used or denied, or belongs to another portfolio
     """
     capital_lock(portfolio_id=portfolio_id)
+    return capital_commit_held(reservation_id=reservation_id, portfolio_id=portfolio_id, now=now)
+
+
+def capital_commit_held(*, reservation_id: UUID, portfolio_id: int, now: datetime) -> Decimal:
+    """As :func:`capital_commit`, for a caller whose transaction holds the portfolio's capital row.
+
+    :raises ReservationGone: as there; let the transaction fail
+    """
     reservation = reservation_lock(reservation_id=reservation_id)
     lapsed = reservation.expires_at is not None and reservation.expires_at <= now
     if reservation.portfolio_id != portfolio_id or reservation.status != Status.GRANTED or lapsed:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -222,10 +222,7 @@ def _denial(intent: OrderIntent, reservation: Reservation) -> DecisionNote:
 
 def _conflicts_store(plan: CopyPlan, gathered: Gathered) -> None:
     """End conflicts that are over, and record each resolution that is new (CON-3)."""
-    standing = {
-        record.underlying: record
-        for record in ConflictRecord.objects.filter(portfolio=gathered.portfolio, ended_at__isnull=True)
-    }
+    standing = {record.underlying: record for record in gathered.conflicts}
     fresh = [c for c in plan.conflicts if _fingerprint_of(standing.get(c.underlying)) != c.fingerprint]
     still = {conflict.underlying for conflict in plan.conflicts} - {conflict.underlying for conflict in fresh}
     over = [record.pk for underlying, record in standing.items() if underlying not in still]
@@ -331,14 +328,15 @@ def _cycle_done(plan: CopyPlan, gathered: Gathered) -> None:
     """Note that the cycle ran and what it left idle; a wish that came after it was read stays."""
     cycle = gathered.cycle
     states = CycleState.objects.filter(portfolio=gathered.portfolio)
-    states.update(
-        ran_at=gathered.now,
-        next_at=gathered.now + CYCLE_EVERY,
-        error="",
-        idle=idle_record(idle=plan.idle),
-    )
+    ran: dict[str, Any] = {
+        "ran_at": gathered.now,
+        "next_at": gathered.now + CYCLE_EVERY,
+        "error": "",
+        "idle": idle_record(idle=plan.idle),
+    }
     served = states.filter(wanted_at=cycle.wanted_at).update(
-        wanted_at=None, wanted_why="", forced_all=False, asked_at=None
+        **ran, wanted_at=None, wanted_why="", forced_all=False, asked_at=None
     )
     if not served:  # a wish came meanwhile, and nobody was asked since a worker was at it
+        states.update(**ran)
         transaction.on_commit(partial(cycles_later, [cycle.portfolio_id]))

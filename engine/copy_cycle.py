@@ -13,6 +13,7 @@ act, the others come round again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,13 +26,14 @@ from allocation.capital import capital_version_raise
 from allocation.locks import capital_lock
 from allocation.models import Follow, FollowLeg
 from core.clock import Clock
-from core.errors import BooksDiffer
+from core.errors import BooksDiffer, EnsembleError
 from engine.act import CYCLE_EVERY, Acted, Superseded, plan_act
 from engine.decisions import DecisionNote, decision_store
 from engine.domain.copy import copy_plan
-from engine.gather import cycle_gather
+from engine.gather import Gathered, cycle_gather
 from engine.models import CycleState
 from engine.order_life import orders_call_back
+from engine.rows import PortfolioRows, rows_read
 from engine.trips import Kind, portfolio_trip
 from engine.wake import ASK_AGAIN
 from execution.models import Order
@@ -42,19 +44,24 @@ logger = logging.getLogger(__name__)
 ATTEMPTS: Final = 3
 DUE_AT_ONCE: Final = 500
 MANY_S: Final = 1.0  # then orders have a turn
+TOGETHER: Final = 10  # portfolios whose rows are read at once
+READ_FOR_S: Final = 1.0  # how long such rows are decided on
 LATE_AFTER: Final = timedelta(seconds=10)  # past its minute: its messages do not get through
 
 
-def cycle_run(*, portfolio_id: int, now: datetime) -> Acted | None:
+def cycle_run(*, portfolio_id: int, now: datetime, gathered: Gathered | None = None) -> Acted | None:
     """Run one copy cycle; None where there was nothing to run or the books kept moving.
 
     Orders it stores are sent, and orders it wants cancelled are cancelled, after its transaction.
+
+    :param gathered: what was read a moment ago together with others'; it serves the first attempt
     """
     for _ in range(ATTEMPTS):
         try:
-            acted = _attempt(portfolio_id=portfolio_id, now=now)
+            acted = _attempt(portfolio_id=portfolio_id, now=now, gathered=gathered)
         except Superseded as news:
             logger.info("copy cycle starts over: %s", news)
+            gathered = None
             continue
         except BooksDiffer as difference:
             _stop(portfolio_id=portfolio_id, difference=difference, now=now)
@@ -77,15 +84,16 @@ def _stop(*, portfolio_id: int, difference: BooksDiffer, now: datetime) -> None:
     portfolio_trip(portfolio_id=portfolio_id, kind=Kind.BOOKS, why=str(difference), now=now)
 
 
-def _attempt(*, portfolio_id: int, now: datetime) -> Acted | None:
+def _attempt(*, portfolio_id: int, now: datetime, gathered: Gathered | None) -> Acted | None:
     """Gather, decide, act once.
 
     :raises Superseded: the books moved meanwhile; nothing was written
     """
+    if gathered is not None:
+        return plan_act(plan=copy_plan(inputs=gathered.inputs), gathered=gathered)
     with consistent_read():
         cycle = CycleState.objects.select_related("portfolio").filter(portfolio_id=portfolio_id).first()
         world = World.objects.filter(pk=cycle.portfolio.world).first() if cycle else None
-        gathered = None
         if cycle is not None and world is not None and cycle.run == world.run:
             gathered = cycle_gather(cycle=cycle, world=world, now=now)
     if cycle is None or world is None:
@@ -166,12 +174,56 @@ def cycles_many(*, clock: Clock, seconds: float = MANY_S) -> int:
     while clock.monotonic_s() < until_s:
         at = clock.now()
         waiting = Q(next_at__lte=at) | Q(wanted_at__isnull=False)
-        taken = _asked(CycleState.objects.filter(waiting), now=at, limit=1)
+        taken = _asked(CycleState.objects.filter(waiting), now=at, limit=TOGETHER)
         if not taken:
             break
-        cycle_run(portfolio_id=taken[0], now=at)
-        done += 1
+        _together(portfolio_ids=taken, clock=clock)
+        done += len(taken)
     return done
+
+
+def _together(*, portfolio_ids: Sequence[int], clock: Clock) -> None:
+    """Run some cycles whose rows are read at once; each decides, and acts or fails, by itself.
+
+    What was read is used for a moment. Who comes later, or could not be read with the others, is read alone.
+    """
+    read_s, now = clock.monotonic_s(), clock.now()
+    try:
+        gathered = _gather_together(portfolio_ids=portfolio_ids, now=now)
+    except Exception:
+        logger.exception("portfolios %s could not be read together; each is read alone", list(portfolio_ids))
+        gathered = {}
+    for portfolio_id in portfolio_ids:
+        fresh = clock.monotonic_s() - read_s <= READ_FOR_S
+        one = gathered.get(portfolio_id) if fresh else None
+        try:
+            cycle_run(portfolio_id=portfolio_id, now=now if one else clock.now(), gathered=one)
+        except Exception:
+            logger.exception("the copy cycle of portfolio %s failed; it is asked for again", portfolio_id)
+
+
+def _gather_together(*, portfolio_ids: Sequence[int], now: datetime) -> dict[int, Gathered]:
+    """Return the inputs of those of these portfolios that can be decided on, as of one moment."""
+    found: dict[int, Gathered] = {}
+    with consistent_read():
+        cycles = list(CycleState.objects.select_related("portfolio").filter(portfolio_id__in=portfolio_ids))
+        worlds = World.objects.in_bulk({cycle.portfolio.world for cycle in cycles})
+        for world in worlds.values():
+            here = [cycle for cycle in cycles if (cycle.portfolio.world, cycle.run) == (world.pk, world.run)]
+            rows = rows_read(portfolios=[cycle.portfolio for cycle in here], world=world, now=now)
+            for cycle in here:
+                if cycle.portfolio_id in rows:
+                    found |= _gathered_of(cycle, world, rows[cycle.portfolio_id], now)
+    return found
+
+
+def _gathered_of(cycle: CycleState, world: World, rows: PortfolioRows, now: datetime) -> dict[int, Gathered]:
+    """Return one portfolio's inputs, or nothing where they make no sense: its own cycle then says so."""
+    try:
+        return {cycle.portfolio_id: cycle_gather(cycle=cycle, world=world, now=now, rows=rows)}
+    except (EnsembleError, ValueError) as error:
+        logger.warning("portfolio %s cannot be read with others: %s", cycle.portfolio_id, error)
+        return {}
 
 
 def _turn_take(*, portfolio_id: int, now: datetime) -> bool:

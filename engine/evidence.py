@@ -11,19 +11,25 @@ from allocation.domain.chase import price_added
 from allocation.models import Follow, FollowLeg
 from engine.domain.copy_types import Market
 from engine.domain.scoring import MarketPulse, PastResults
-from markets.models import LIVE, World
+from markets.models import MarketContext, World
 from markets.returns import returns_recent
-from markets.selectors import contexts_recent
 from positions.selectors import past_results
 
 
 def pulses_read(
-    *, world: World, markets: Mapping[str, Market], underlyings: Iterable[str], now: datetime
+    *,
+    world: World,
+    markets: Mapping[str, Market],
+    underlyings: Iterable[str],
+    contexts: Mapping[str, MarketContext],
+    now: datetime,
 ) -> dict[str, MarketPulse]:
-    """Return what is known of the markets of these underlyings beside their marks."""
+    """Return what is known of the markets of these underlyings beside their marks.
+
+    :param contexts: how much trades, by instrument
+    """
     codes = {u: markets[u].instrument.code for u in underlyings if u in markets}
     returns = returns_recent(world=world, codes=sorted(codes.values()), now=now)
-    contexts = contexts_recent(codes=codes.values(), now=now) if world.name == LIVE else {}
     return {
         underlying: MarketPulse(
             returns=returns[code],

@@ -203,23 +203,26 @@ def _began_at(part: _Part, gathered: Gathered) -> datetime:
 
 # ---------------------------------------------------------------- reading
 def _bases(gathered: Gathered, follow_ids: Iterable[int]) -> dict[int, _Basis]:
-    """Return the basis of each follow's trader, with the time of the read before it: two queries."""
+    """Return the basis of each follow's trader, with the time of the read before it: at most one query."""
     wanted = {
         follow_id: basis_id
         for follow_id in follow_ids
         if (basis_id := gathered.follows[follow_id].trader.basis_snapshot_id) is not None
     }
-    snapshots = TraderSnapshot.objects.in_bulk(set(wanted.values()))
-    if not snapshots:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(_READ_BEFORE, {"ids": list(snapshots)})
-        before: dict[int, datetime] = dict(cursor.fetchall())
+    found = {follow_id: gathered.books.get(basis_id) for follow_id, basis_id in wanted.items()}
+    before = gathered.books.notes(set(wanted.values()), read=_read_before)
     return {
-        follow_id: _Basis(snapshots[basis_id], before.get(basis_id))
-        for follow_id, basis_id in wanted.items()
-        if basis_id in snapshots
+        follow_id: _Basis(snapshot, before[snapshot.pk])
+        for follow_id, snapshot in found.items()
+        if snapshot is not None
     }
+
+
+def _read_before(basis_ids: Iterable[int]) -> dict[int, datetime]:
+    """Return when a trader was read before each of these snapshots; nothing for one that is the first."""
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_BEFORE, {"ids": sorted(basis_ids)})
+        return dict(cursor.fetchall())
 
 
 _READ_BEFORE = """

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from accounts.models import Portfolio
 from allocation.domain.books import BasisLeg, TraderBook, book_at_marks
 from allocation.domain.copied import JoinMode, ignored_on_join, ignored_on_resume
-from allocation.follows import follows_current
-from allocation.models import BreakerTrip, Follow, FollowLeg
+from allocation.models import Follow, FollowLeg
 from core.clock import WorldTime
 from engine.domain.copy_types import FollowInput, FollowState, LegMemory
 from engine.evidence import added_prices
@@ -45,21 +43,69 @@ class FollowsRead:
     views: tuple[FollowView, ...]
 
 
-def follows_read(*, portfolio: Portfolio, marks: Mapping[str, MarkData], clock: WorldTime) -> FollowsRead:
-    """Read what a portfolio follows, at these marks."""
-    follows = follows_current(portfolio_id=portfolio.pk)
-    legs = {(leg.follow_id, leg.underlying): leg for leg in FollowLeg.objects.filter(follow__in=follows)}
-    basis = TraderSnapshot.objects.in_bulk(
-        {
-            snapshot_id
-            for follow in follows
-            for snapshot_id in (follow.trader.basis_snapshot_id, follow.decided_basis_id)
-            if snapshot_id
-        }
-    )
-    stopped, withheld = _stopped(portfolio), withheld_read(follows=follows)
-    views = (_view(follow, legs, basis, marks, clock, follow.pk in stopped) for follow in follows)
-    return FollowsRead(follows=follows, legs=legs, views=tuple(_withheld(view, withheld) for view in views))
+class SnapshotBooks:
+    """Traders' snapshots, and their books at one set of marks: each worked out once, for all who follow."""
+
+    def __init__(self, *, snapshots: Mapping[int, TraderSnapshot], marks: Mapping[str, MarkData]) -> None:
+        """Know these snapshots by id; they and the marks stay as they are."""
+        self._snapshots = snapshots
+        self._prices = {code: mark.price for code, mark in marks.items()}
+        self._legs: dict[int, list[BasisLeg]] = {}
+        self._books: dict[int, TraderBook] = {}
+        self._notes: dict[int, Any] = {}
+
+    def get(self, snapshot_id: int | None) -> TraderSnapshot | None:
+        """Return a snapshot that is known."""
+        return self._snapshots.get(snapshot_id or 0)
+
+    def notes(
+        self, snapshot_ids: Collection[int], *, read: Callable[[Collection[int]], Mapping[int, Any]]
+    ) -> Mapping[int, Any]:
+        """Return what is noted beside these snapshots; ``read`` tells it once of each, None where nothing.
+
+        It is for what never changes of a snapshot.
+        """
+        if missing := [pk for pk in snapshot_ids if pk not in self._notes]:
+            told = read(missing)
+            self._notes |= {pk: told.get(pk) for pk in missing}
+        return self._notes
+
+    def book(self, snapshot: TraderSnapshot | None) -> TraderBook | None:
+        """Return what a snapshot comes to; None for none."""
+        if snapshot is None:
+            return None
+        if snapshot.pk not in self._books:
+            legs = self.legs(snapshot)
+            self._books[snapshot.pk] = book_at_marks(equity=snapshot.equity, legs=legs, marks=self._prices)
+        return self._books[snapshot.pk]
+
+    def book_of(self, snapshot: TraderSnapshot, *, legs: Sequence[BasisLeg]) -> TraderBook:
+        """Return what some of a snapshot's positions come to."""
+        return book_at_marks(equity=snapshot.equity, legs=legs, marks=self._prices)
+
+    def legs(self, snapshot: TraderSnapshot) -> list[BasisLeg]:
+        """Return a snapshot's positions for the deciding code."""
+        if snapshot.pk not in self._legs:
+            self._legs[snapshot.pk] = _basis_legs(snapshot=snapshot, prices=self._prices)
+        return self._legs[snapshot.pk]
+
+
+def follows_view(
+    *,
+    follows: list[Follow],
+    legs: Iterable[FollowLeg],
+    books: SnapshotBooks,
+    stopped: Collection[int],
+    clock: WorldTime,
+) -> FollowsRead:
+    """Return how each follow of a portfolio takes part.
+
+    :param stopped: those whose copy stop-loss stands
+    """
+    known = {(leg.follow_id, leg.underlying): leg for leg in legs}
+    withheld = withheld_read(follows=follows)
+    views = (_view(follow, known, books, clock, follow.pk in stopped) for follow in follows)
+    return FollowsRead(follows=follows, legs=known, views=tuple(_withheld(view, withheld) for view in views))
 
 
 def _withheld(view: FollowView, reasons: Mapping[int, str]) -> FollowView:
@@ -70,8 +116,7 @@ def _withheld(view: FollowView, reasons: Mapping[int, str]) -> FollowView:
 def _view(
     follow: Follow,
     legs: Mapping[tuple[int, str], FollowLeg],
-    snapshots: Mapping[int, TraderSnapshot],
-    marks: Mapping[str, MarkData],
+    books: SnapshotBooks,
     clock: WorldTime,
     stopped: bool,
 ) -> FollowView:
@@ -82,12 +127,12 @@ def _view(
         for underlying, leg in own.items()
         if leg.trader_quantity or leg.target_notional or leg.target_quantity
     }
-    snapshot = snapshots.get(follow.trader.basis_snapshot_id or 0)
+    snapshot = books.get(follow.trader.basis_snapshot_id)
     if snapshot is not None and snapshot.run != clock.run:
         snapshot = None  # read in the run before; nothing is known of this one yet
-    book, then = _book(snapshot, marks), _snapshot_before(follow, snapshot, snapshots)
-    before = _book(then, marks)
-    joining = _joining(follow, snapshot, book, ignored, memory, marks, clock)
+    then = _snapshot_before(follow, snapshot, books)
+    book, before = books.book(snapshot), books.book(then)
+    joining = _joining(follow, snapshot, books, ignored, memory, clock)
     return FollowView(
         FollowInput(
             follow_id=follow.pk,
@@ -127,22 +172,13 @@ def _state(follow: Follow, joining: Mapping[str, Decimal] | None) -> FollowState
     return FollowState.ACTIVE
 
 
-def _book(snapshot: TraderSnapshot | None, marks: Mapping[str, MarkData]) -> TraderBook | None:
-    if snapshot is None:
-        return None
-    prices = {code: mark.price for code, mark in marks.items()}
-    return book_at_marks(
-        equity=snapshot.equity, legs=_basis_legs(snapshot=snapshot, prices=prices), marks=prices
-    )
-
-
 def _snapshot_before(
-    follow: Follow, snapshot: TraderSnapshot | None, snapshots: Mapping[int, TraderSnapshot]
+    follow: Follow, snapshot: TraderSnapshot | None, books: SnapshotBooks
 ) -> TraderSnapshot | None:
     """Return the basis that the last cycle decided on; None where it is today's, or not known any more."""
     if snapshot is None or follow.decided_basis_id in (None, snapshot.pk):
         return None
-    before = snapshots.get(follow.decided_basis_id or 0)
+    before = books.get(follow.decided_basis_id)
     return before if before is not None and before.run == snapshot.run else None
 
 
@@ -168,16 +204,16 @@ def _moment(text: str | None) -> datetime | None:
 def _joining(
     follow: Follow,
     snapshot: TraderSnapshot | None,
-    book: TraderBook | None,
+    books: SnapshotBooks,
     ignored: Mapping[str, Decimal],
     memory: Mapping[str, LegMemory],
-    marks: Mapping[str, MarkData],
     clock: WorldTime,
 ) -> Mapping[str, Decimal] | None:
     """Return what is left uncopied where the follow joins or resumes now; None where it neither does.
 
     What a trader reports as opened after the follow began is new, however late it is first read.
     """
+    book = books.book(snapshot)
     if snapshot is None or book is None or not _read_since_begun(follow):
         return None
     if follow.resumed_at is not None and follow.joined:
@@ -185,14 +221,9 @@ def _joining(
         return ignored_on_resume(book=book, ignored=ignored, copied=copied)
     if follow.joined:
         return None
-    prices = {code: mark.price for code, mark in marks.items()}
     began_at = clock.at(follow.resumed_at or follow.created_at)
-    before = [
-        leg
-        for leg in _basis_legs(snapshot=snapshot, prices=prices)
-        if leg.opened_at is None or leg.opened_at <= began_at
-    ]
-    open_before = book_at_marks(equity=snapshot.equity, legs=before, marks=prices)
+    before = [leg for leg in books.legs(snapshot) if leg.opened_at is None or leg.opened_at <= began_at]
+    open_before = books.book_of(snapshot, legs=before)
     return ignored_on_join(book=open_before, mode=JoinMode(follow.join_mode))
 
 
@@ -202,12 +233,3 @@ def _read_since_begun(follow: Follow) -> bool:
     synced_at = follow.trader.synced_at
     readable = follow.status == Follow.Status.ACTIVE and follow.trader.status not in UNREADABLE
     return readable and synced_at is not None and synced_at >= begun_at - READ_AGE
-
-
-def _stopped(portfolio: Portfolio) -> set[int]:
-    """Return the follows whose copy stop-loss stands."""
-    standing = BreakerTrip.objects.filter(
-        portfolio=portfolio, kind=BreakerTrip.Kind.COPY_STOP, reset_at__isnull=True
-    )
-    paused = standing.filter(follow__status=Follow.Status.PAUSED)
-    return set(paused.values_list("follow_id", flat=True))

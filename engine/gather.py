@@ -1,12 +1,12 @@
-"""Gathering: read everything that one copy decision depends on, and nothing else.
+"""Gathering: everything that one copy decision depends on, and nothing else, out of rows of one moment.
 
-The capital account's version is read first. Whatever is booked after that makes the later claim of
-that version fail, so a decision is never carried out on books that have moved on.
+The capital account's version is among them. Whatever is booked after that makes the later claim of that
+version fail, so a decision is never carried out on books that have moved on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -17,11 +17,10 @@ from django.conf import settings
 from accounts.models import Portfolio
 from allocation.correlations import correlations_recent
 from allocation.domain.limits import Limits, gross_cap
-from allocation.models import BlockedUnderlying, CapitalAccount, Follow, FollowLeg
+from allocation.models import Follow, FollowLeg
 from allocation.own_limits import limits_of
 from core.clock import WorldTime
 from core.decimals import BPS, ONE, ZERO, dollars
-from core.instruments import Instrument
 from core.types import ConflictRule, OrderSide, Policy
 from engine.barring import underlyings_barred
 from engine.domain.copy_types import (
@@ -33,19 +32,19 @@ from engine.domain.copy_types import (
 )
 from engine.domain.own_entry import market_find
 from engine.evidence import past_read, pulses_read
-from engine.follow_views import FollowsRead, FollowView, follows_read
+from engine.follow_views import FollowsRead, FollowView, SnapshotBooks, follows_view
 from engine.live.bars import foreign_barred, live_bar
 from engine.models import CycleState
+from engine.rows import PortfolioRows, markets_plain, rows_read
 from engine.trading_mode import mode_limits
-from execution.desks import Desk, desk_of
+from execution.desks import Desk
 from execution.models import Order
 from execution.orders import entries_bar
 from execution.venues.paper import paper_assumptions
 from markets.models import World
-from markets.selectors import MarkData, marks_for
-from positions.approvals import approval_known, approvals_fresh, approvals_newest
-from positions.models import ConflictOverride, Position
-from positions.valuation import portfolio_equity
+from positions.approvals import approval_known, approvals_fresh
+from positions.models import ConflictRecord, Position
+from positions.valuation import equity_of
 
 OWN_ORIGINS: Final = frozenset({Order.Origin.PERSON, Order.Origin.BREAKER, Order.Origin.EXIT})
 
@@ -56,6 +55,8 @@ class Gathered:
 
     :param version: of the capital account; acting claims exactly this one
     :param positions: the open position per underlying
+    :param conflicts: the records of those that stand; only cycles write them, each behind its claim
+    :param books: the traders' snapshots
     :param joins: what each follow that joins or resumes in this cycle leaves uncopied, by underlying
     """
 
@@ -70,6 +71,8 @@ class Gathered:
     follows: Mapping[int, Follow]
     joins: Mapping[int, Mapping[str, Decimal]]
     legs: Mapping[tuple[int, str], FollowLeg]
+    conflicts: Sequence[ConflictRecord]
+    books: SnapshotBooks
 
     @property
     def world_at(self) -> datetime:
@@ -84,62 +87,61 @@ def cycle_gather(
     now: datetime,
     besides: str = "",
     candidate: FollowInput | None = None,
+    rows: PortfolioRows | None = None,
 ) -> Gathered:
-    """Read the inputs of one copy decision of a portfolio that lives in ``world``, inside one snapshot.
+    """Return the inputs of one copy decision of a portfolio that lives in ``world``, inside one snapshot.
 
     :param besides: an instrument whose correlations are wanted though nobody holds it
     :param candidate: a follow that is not one yet and takes part all the same: to foresee, never to act on
+    :param rows: the portfolio's, where they were read together with others'; else they are read now
     """
     portfolio, clock = cycle.portfolio, world.clock()
-    account = CapitalAccount.objects.get(portfolio=portfolio)
-    marks = marks_for(world=world.name, now=now)
-    positions = _open_positions(portfolio)
-    read = follows_read(portfolio=portfolio, marks=marks, clock=clock)
+    if rows is None:
+        rows = rows_read(portfolios=[portfolio], world=world, now=now)[portfolio.pk]
+    read = follows_view(
+        follows=rows.follows, legs=rows.legs, books=rows.world.books, stopped=rows.stopped, clock=clock
+    )
     if candidate is not None:
         read = replace(read, views=(*read.views, FollowView(candidate, joining=None)))
     return Gathered(
         portfolio=portfolio,
-        version=account.version,
+        version=rows.account.version,
         world=world,
         clock=clock,
         now=now,
-        inputs=_inputs(cycle, world, account, marks, positions, read, besides, now),
+        inputs=_inputs(cycle, world, rows, read, besides, now),
         cycle=cycle,
-        positions=positions,
+        positions=rows.positions,
         follows={follow.pk: follow for follow in read.follows},
         joins={view.follow_input.follow_id: view.joining for view in read.views if view.joining is not None},
         legs=read.legs,
+        conflicts=rows.conflicts,
+        books=rows.world.books,
     )
 
 
 def _inputs(
     cycle: CycleState,
     world: World,
-    account: CapitalAccount,
-    marks: Mapping[str, MarkData],
-    positions: Mapping[str, Position],
+    rows: PortfolioRows,
     read: FollowsRead,
     besides: str,
     now: datetime,
 ) -> CopyInputs:
-    portfolio, views = cycle.portfolio, read.views
+    portfolio, views, desk = cycle.portfolio, read.views, rows.desk
     policy, limits = Policy(portfolio.policy), limits_of(portfolio=portfolio)
-    desk = desk_of(portfolio_id=portfolio.pk)
-    tradable = _markets(_instruments(desk, world, positions), marks, positions)
-    holdings = _holdings(positions, _open_orders(portfolio))
-    approvals = approvals_newest(portfolio=portfolio, run=world.run)
-    overrides = ConflictOverride.objects.filter(portfolio=portfolio)
-    blocked = BlockedUnderlying.objects.filter(portfolio=portfolio)
+    tradable = _markets(rows)
+    holdings = _holdings(rows.positions, _open_orders(rows.orders))
     return CopyInputs(
         policy=policy,
         rule=ConflictRule(portfolio.conflict_rule),
         limits=mode_limits(portfolio=portfolio, limits=limits),
-        equity=portfolio_equity(portfolio=portfolio),
-        free_capital=account.free,
+        equity=equity_of(books=rows.worth),
+        free_capital=rows.account.free,
         follows=tuple(view.follow_input for view in views),
         holdings=holdings,
         markets=tradable,
-        overrides={override.underlying: ConflictRule(override.rule) for override in overrides},
+        overrides=rows.overrides,
         auto_rebalance=portfolio.auto_rebalance,
         drift_threshold=settings.DRIFT_THRESHOLD_PCT / 100,
         max_chase=settings.MAX_CHASE_PCT / 100,
@@ -148,17 +150,24 @@ def _inputs(
         correlations=correlations_recent(
             world=world, codes=_codes(views, holdings, tradable, besides), now=now
         ),
-        blocked=frozenset(blocked.values_list("underlying", flat=True)),
-        barred=underlyings_barred(portfolio=portfolio, positions=positions, now=now)
+        blocked=rows.blocked,
+        barred=underlyings_barred(rows=rows.bars, positions=rows.positions)
         | foreign_barred(portfolio_id=portfolio.pk, desk=desk),
-        entries_blocked=_entries_blocked(portfolio, account, desk, now),
-        forced=_forced(cycle, positions, views) | approvals_fresh(rows=approvals, since=cycle.ran_at),
+        entries_blocked=_entries_blocked(portfolio, rows),
+        forced=_forced(cycle, rows.positions, views)
+        | approvals_fresh(rows=rows.approvals, since=cycle.ran_at),
         approves_conflicts=portfolio.approves_conflicts,
-        approvals={u: approval_known(row=row, now=now) for u, row in approvals.items()},
+        approvals={u: approval_known(row=row, now=now) for u, row in rows.approvals.items()},
         dry_run=portfolio.dry_run,
         world_ended=world.clock().ended(now),
-        pulses=pulses_read(world=world, markets=tradable, underlyings=_followed(views), now=now),
-        past=past_read(portfolio_id=portfolio.pk, follows=read.follows),
+        pulses=pulses_read(
+            world=world,
+            markets=tradable,
+            underlyings=_followed(views),
+            contexts=rows.world.contexts,
+            now=now,
+        ),
+        past=past_read(portfolio_id=portfolio.pk, follows=read.follows) if rows.has_past else {},
     )
 
 
@@ -177,19 +186,9 @@ def fee_rate_of(*, desk: Desk, policy: Policy) -> Decimal:
     return paper_assumptions().fee_bps(policy) * BPS if desk.taker_fee is None else desk.taker_fee
 
 
-def _open_positions(portfolio: Portfolio) -> dict[str, Position]:
-    rows = (
-        Position.objects.filter(portfolio=portfolio)
-        .exclude(status=Position.Status.CLOSED)
-        .select_related("instrument")
-        .prefetch_related("slices")
-    )
-    return {position.underlying: position for position in rows}
-
-
-def _open_orders(portfolio: Portfolio) -> dict[str, tuple[WorkingOrder, ...]]:
+def _open_orders(orders: Iterable[Order]) -> dict[str, tuple[WorkingOrder, ...]]:
     result: dict[str, tuple[WorkingOrder, ...]] = {}
-    for order in Order.objects.filter(portfolio=portfolio, status__in=Order.OPEN_STATUSES).order_by("id"):
+    for order in orders:
         remaining = order.quantity - order.filled_quantity
         own = order.origin in OWN_ORIGINS
         working = WorkingOrder(
@@ -224,25 +223,22 @@ def _holding(underlying: str, position: Position | None, working: tuple[WorkingO
     )
 
 
-def _instruments(desk: Desk, world: World, positions: Mapping[str, Position]) -> dict[str, Instrument]:
-    """Return what the portfolio can trade, and what it holds though its venue does not list it any more."""
-    held = {position.instrument_id: desk.spec(position.instrument) for position in positions.values()}
-    return held | desk.tradable(world=world.name)
+def _markets(rows: PortfolioRows) -> dict[str, Market]:
+    """Return the portfolio's instrument per underlying: the one held, else the plainest that has a mark.
 
-
-def _markets(
-    instruments: Mapping[str, Instrument], marks: Mapping[str, MarkData], positions: Mapping[str, Position]
-) -> dict[str, Market]:
-    """Return the portfolio's instrument per underlying: the one held, else the plainest that has a mark."""
-    held = {position.instrument_id for position in positions.values()}
-    result: dict[str, Market] = {}
-    for code in sorted(
-        instruments, key=lambda code: (code not in held, instruments[code].multiplier != 1, len(code), code)
-    ):
-        spec = instruments[code]
-        if code in marks and spec.underlying not in result:
-            mark = marks[code]
-            result[spec.underlying] = Market(instrument=spec, mark=mark.price, stale=mark.stale)
+    What it holds stays in although its venue does not list it any more.
+    """
+    desk, marks = rows.desk, rows.world.marks
+    tradable = desk.of_marked(rows.world.instruments)
+    plain = rows.world.plain
+    if desk.specs is not None:
+        plain = markets_plain(instruments=tradable, marks=marks)
+    result = dict(plain)
+    for position in rows.positions.values():
+        code = position.instrument_id
+        if code in marks:
+            spec = tradable.get(code) or desk.spec(position.instrument)
+            result[spec.underlying] = Market(spec, marks[code].price, stale=marks[code].stale)
     return result
 
 
@@ -258,12 +254,12 @@ def _codes(
     return {underlying: markets[underlying].instrument.code for underlying in asked if underlying in markets}
 
 
-def _entries_blocked(portfolio: Portfolio, account: CapitalAccount, desk: Desk, now: datetime) -> str:
-    if account.deficit > 0:
-        return f"a deficit of {dollars(account.deficit)} has to be paid in first"
+def _entries_blocked(portfolio: Portfolio, rows: PortfolioRows) -> str:
+    if rows.account.deficit > 0:
+        return f"a deficit of {dollars(rows.account.deficit)} has to be paid in first"
     if portfolio.status != Portfolio.Status.ACTIVE:
         return portfolio.status_reason or f"the portfolio is {portfolio.get_status_display().lower()}"
-    return live_bar(portfolio_id=portfolio.pk, desk=desk) or entries_bar(portfolio_id=portfolio.pk, now=now)
+    return live_bar(portfolio_id=portfolio.pk, desk=rows.desk) or entries_bar(order=rows.unheard)
 
 
 def _forced(

@@ -16,7 +16,6 @@ from django.db.models import Max
 from accounts.models import LiveAccount
 from core.instruments import Instrument as InstrumentSpec
 from markets.models import Instrument, VenueInstrument
-from markets.selectors import instruments_for
 from markets.venue_rules import venue_instruments_for
 
 PAPER: Final = "paper"
@@ -60,9 +59,8 @@ class Desk:
         """
         return row.spec() if self.specs is None else self.specs.get(row.code) or row.spec()
 
-    def tradable(self, *, world: str) -> dict[str, InstrumentSpec]:
-        """Return what can be traded here and has a mark in a world, by code."""
-        marked = instruments_for(world=world)
+    def of_marked(self, marked: Mapping[str, InstrumentSpec]) -> Mapping[str, InstrumentSpec]:
+        """Return what can be traded here out of what has a mark, by code, by the rules that hold here."""
         if self.specs is None:
             return marked
         return {code: self.specs[code] for code in marked if code in self.specs}

@@ -7,7 +7,7 @@ has told us (``positions.services.order_sync`` asks and books).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 
 from allocation.capital import Move, account_move, capital_version_raise
 from allocation.locks import capital_lock
-from allocation.reservations import capital_commit
+from allocation.reservations import capital_commit_held
 from core.clock import Clock
 from core.decimals import ZERO, plain
 from core.errors import RetryLater, UnknownOutcome
@@ -72,7 +72,7 @@ def order_create(
     capital_lock(portfolio_id=portfolio_id)
     committed = ZERO
     if reservation_id is not None:
-        committed = capital_commit(reservation_id=reservation_id, portfolio_id=portfolio_id, now=now)
+        committed = capital_commit_held(reservation_id=reservation_id, portfolio_id=portfolio_id, now=now)
     else:
         capital_version_raise(portfolio_id=portfolio_id)
     venue = venues_of(portfolio_ids=[portfolio_id]).get(portfolio_id, PAPER)
@@ -386,9 +386,14 @@ def _outcome_unknown(now: datetime) -> Q:
     return Q(status=Order.Status.UNKNOWN) | unanswered
 
 
-def entries_bar(*, portfolio_id: int, now: datetime) -> str:
-    """Return why a portfolio may open nothing now: the outcome of an order is not known; empty: it may."""
-    order = Order.objects.filter(_outcome_unknown(now), portfolio_id=portfolio_id).order_by("pk").first()
+def orders_unheard(*, portfolio_ids: Collection[int], now: datetime) -> dict[int, Order]:
+    """Return the oldest order of each of these portfolios whose outcome is not known, where there is one."""
+    rows = Order.objects.filter(_outcome_unknown(now), portfolio__in=portfolio_ids).order_by("-pk")
+    return {order.portfolio_id: order for order in rows}
+
+
+def entries_bar(*, order: Order | None) -> str:
+    """Return why a portfolio may open nothing while the outcome of an order is not known; empty: it may."""
     if order is None:
         return ""
     what = f"{order.side.title()} {plain(order.quantity)} {order.instrument_id}"

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from accounts.models import Portfolio
 from core.types import ConflictRule
 from positions.domain.approvals import Approval, ApprovalStatus
 from positions.models import ConflictApproval
 
 
-def approvals_newest(*, portfolio: Portfolio, run: int) -> dict[str, ConflictApproval]:
-    """Return the newest approval of every underlying in one run, by underlying."""
-    rows = ConflictApproval.objects.filter(portfolio=portfolio, run=run).order_by("underlying", "-pk")
-    return {row.underlying: row for row in rows.distinct("underlying")}
+def approvals_newest_of(
+    *, portfolio_ids: Collection[int], run: int
+) -> dict[int, dict[str, ConflictApproval]]:
+    """Return the newest approval of every underlying in one run, by portfolio and underlying."""
+    rows = ConflictApproval.objects.filter(portfolio__in=portfolio_ids, run=run)
+    found: dict[int, dict[str, ConflictApproval]] = {}
+    newest = rows.order_by("portfolio_id", "underlying", "-pk").distinct("portfolio_id", "underlying")
+    for row in newest:
+        found.setdefault(row.portfolio_id, {})[row.underlying] = row
+    return found
 
 
 def approval_known(*, row: ConflictApproval, now: datetime) -> Approval:

@@ -6,7 +6,7 @@ Signs: fees are positive when paid, funding when received; net P&L is realized -
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -86,6 +86,14 @@ def past_results(*, portfolio_id: int) -> dict[tuple[int, str], PastResult]:
         key: PastResult(len(found), sum(value > 0 for value in found), sum(found) / len(found))
         for key, found in returns.items()
     }
+
+
+def portfolios_with_past(*, portfolio_ids: Collection[int]) -> frozenset[int]:
+    """Return those of these portfolios that have closed a slice of a trader's, so that there is a past."""
+    closed = PositionSlice.objects.filter(
+        position__portfolio__in=portfolio_ids, follow__isnull=False, quantity=0
+    )
+    return frozenset(closed.order_by().values_list("position__portfolio_id", flat=True).distinct())
 
 
 def win_count(*, portfolio_id: int) -> WinCount:

@@ -157,6 +157,14 @@ def portfolio_equity(*, portfolio: Portfolio) -> Decimal:
     return _books_priced(portfolio_id=portfolio.pk).worth.equity
 
 
+def equity_of(*, books: BooksAtMark) -> Decimal:
+    """Return the equity of one portfolio's books, to 8 places.
+
+    :raises Unpriced: a held instrument has no mark
+    """
+    return _priced(books).worth.equity
+
+
 def portfolio_withdrawable(*, portfolio: Portfolio) -> Decimal:
     """Return what the equity can spare: equity − margin in use − maintenance margin of the perpetuals, >= 0.
 
@@ -171,9 +179,14 @@ def portfolio_withdrawable(*, portfolio: Portfolio) -> Decimal:
 
 def _books_priced(*, portfolio_id: int) -> BooksAtMark:
     (books,) = books_at_marks(portfolio_ids=[portfolio_id])
+    return _priced(books)
+
+
+def _priced(books: BooksAtMark) -> BooksAtMark:
     if books.unpriced:
         raise Unpriced(
-            f"portfolio {portfolio_id} holds {', '.join(books.unpriced)} without a mark in {books.world}"
+            f"portfolio {books.portfolio_id} holds {', '.join(books.unpriced)} without a mark "
+            f"in {books.world}"
         )
     return books
 

@@ -18,6 +18,7 @@ from execution.models import Order
 from execution.orders import order_submit
 from execution.venues.paper_faults import fault_tell
 from markets.domain.context import ContextRecord
+from markets.selectors import contexts_recent
 from markets.services import contexts_write
 from positions.selectors import past_results
 from positions.services import order_sync
@@ -95,11 +96,17 @@ def test_a_live_market_is_known_by_its_volume_and_depth(made_up: MadeUpWorld) ->
     assert contexts_write(contexts=[record, ContextRecord("NEVERSEEN", D(1), None)], at=now) == 1
     spec = Instrument("ETH", "ETH", D(1), D("0.0001"), 2)
     markets = {"ETH": Market(spec, D(4000))}
-    pulse = pulses_read(world=live, markets=markets, underlyings=["ETH", "BTC"], now=now)["ETH"]
+    pulse = pulses_read(
+        world=live,
+        markets=markets,
+        underlyings=["ETH", "BTC"],
+        contexts=contexts_recent(codes=["ETH"], now=now),
+        now=now,
+    )["ETH"]
     assert (pulse.day_volume, pulse.impact_spread) == (D(1000000), D("0.0004"))
-    old = pulses_read(world=live, markets=markets, underlyings=["ETH"], now=now + timedelta(minutes=15))[
-        "ETH"
-    ]
+    later = now + timedelta(minutes=15)
+    forgotten = contexts_recent(codes=["ETH"], now=later)
+    old = pulses_read(world=live, markets=markets, underlyings=["ETH"], contexts=forgotten, now=later)["ETH"]
     assert (old.day_volume, old.impact_spread) == (None, None)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.barring import underlyings_barred
+from engine.barring import barring_read, underlyings_barred
 from engine.models import ExitTrigger
 from engine.order_life import orders_work
 from engine.own_orders import position_close
@@ -54,6 +54,12 @@ def position(stage: Stage) -> Position:
 def armed() -> list[tuple[str, D, D]]:
     rows = PaperStop.objects.filter(status="armed").order_by("pk")
     return list(rows.values_list("side", "quantity", "trigger_price"))
+
+
+def barred(stage: Stage) -> dict[str, str]:
+    """Return what may not be opened while nothing is held."""
+    rows = barring_read(positions={stage.portfolio.pk: {}}, now=stage.play.now)
+    return underlyings_barred(rows=rows[stage.portfolio.pk], positions={})
 
 
 def statuses() -> list[str]:
@@ -231,11 +237,10 @@ def test_a_close_by_hand_takes_it_back(stage: Stage) -> None:
         stage.play.pass_time(seconds=1)
         orders_work(now=stage.play.now)
     assert position(stage).status == "closed"
-    barred = underlyings_barred(portfolio=stage.portfolio, positions={}, now=stage.play.now)
-    assert barred == {"BTC": "the stop of the position before it still rests at the venue"}
+    assert barred(stage) == {"BTC": "the stop of the position before it still rests at the venue"}
     work(stage)
     assert (armed(), statuses()) == ([], ["cancelled"])
-    assert underlyings_barred(portfolio=stage.portfolio, positions={}, now=stage.play.now) == {}
+    assert barred(stage) == {}
     assert books_audit() == []
 
 
