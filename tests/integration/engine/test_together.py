@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -136,7 +137,7 @@ def test_together_or_alone_the_same_is_decided(arena: ReplayDriver, alice: Any) 
     arena.observe(KEYS)
     CycleState.objects.update(wanted_at=None, asked_at=None)
     CycleState.objects.filter(portfolio=one).update(wanted_at=arena.wall_at)
-    CycleState.objects.filter(portfolio=other).update(next_at=arena.wall_at.max)
+    CycleState.objects.filter(portfolio=other).update(next_at=arena.wall_at + timedelta(days=1))
     assert cycles_many(clock=StillClock(arena.wall_at)) == 1
     cycle_run(portfolio_id=other.pk, now=arena.wall_at)
     for model, columns in (
