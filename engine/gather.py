@@ -39,7 +39,7 @@ from engine.rows import PortfolioRows, markets_plain, rows_read
 from engine.trading_mode import mode_limits
 from execution.desks import Desk
 from execution.models import Order
-from execution.orders import entries_bar
+from execution.orders import unheard_bar
 from execution.venues.paper import paper_assumptions
 from markets.models import World
 from positions.approvals import approval_known, approvals_fresh
@@ -259,7 +259,7 @@ def _entries_blocked(portfolio: Portfolio, rows: PortfolioRows) -> str:
         return f"a deficit of {dollars(rows.account.deficit)} has to be paid in first"
     if portfolio.status != Portfolio.Status.ACTIVE:
         return portfolio.status_reason or f"the portfolio is {portfolio.get_status_display().lower()}"
-    return live_bar(portfolio_id=portfolio.pk, desk=rows.desk) or entries_bar(order=rows.unheard)
+    return live_bar(portfolio_id=portfolio.pk, desk=rows.desk) or unheard_bar(order=rows.unheard)
 
 
 def _forced(

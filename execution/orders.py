@@ -392,8 +392,13 @@ def orders_unheard(*, portfolio_ids: Collection[int], now: datetime) -> dict[int
     return {order.portfolio_id: order for order in rows}
 
 
-def entries_bar(*, order: Order | None) -> str:
-    """Return why a portfolio may open nothing while the outcome of an order is not known; empty: it may."""
+def entries_bar(*, portfolio_id: int, now: datetime) -> str:
+    """Return why a portfolio may open nothing now: the outcome of an order is not known; empty: it may."""
+    return unheard_bar(order=orders_unheard(portfolio_ids=[portfolio_id], now=now).get(portfolio_id))
+
+
+def unheard_bar(*, order: Order | None) -> str:
+    """Return why nothing may be opened while the outcome of this order is not known; empty without one."""
     if order is None:
         return ""
     what = f"{order.side.title()} {plain(order.quantity)} {order.instrument_id}"

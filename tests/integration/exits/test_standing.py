@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from engine.barring import underlyings_barred
+from engine.barring import barring_read, underlyings_barred
 from engine.emergency import emergency_stop
 from engine.exits import placing
 from engine.exits.standing import triggers_work
@@ -194,16 +194,17 @@ def test_an_entry_at_work_is_called_back_first(scene: Scene) -> None:
 
 
 def test_nothing_is_opened_while_an_exit_stands_or_the_price_is_at_the_stop(scene: Scene) -> None:
-    position = scene.hold()
-    held = {"BTC": position}
-    now = scene.clock.now()
-    assert underlyings_barred(portfolio=scene.desk.portfolio, positions=held, now=now) == {}
+    held, portfolio_id = {"BTC": scene.hold()}, scene.desk.pk
+
+    def barred() -> dict[str, str]:
+        rows = barring_read(positions={portfolio_id: held}, now=scene.clock.now())
+        return underlyings_barred(rows=rows[portfolio_id], positions=held)
+
+    assert barred() == {}
     scene.tell("91500")
-    barred = underlyings_barred(portfolio=scene.desk.portfolio, positions=held, now=now)
-    assert barred == {"BTC": "its price is at its stop"}
+    assert barred() == {"BTC": "its price is at its stop"}
     scene.look()
-    barred = underlyings_barred(portfolio=scene.desk.portfolio, positions=held, now=now)
-    assert barred == {"BTC": "an exit closes it"}
+    assert barred() == {"BTC": "an exit closes it"}
 
 
 def test_something_else_closes_it_first(scene: Scene) -> None:
