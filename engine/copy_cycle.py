@@ -45,7 +45,7 @@ ATTEMPTS: Final = 3
 DUE_AT_ONCE: Final = 500
 MANY_S: Final = 1.0  # then orders have a turn
 TOGETHER: Final = 10  # portfolios whose rows are read at once
-READ_FOR_S: Final = 1.0  # how long such rows are decided on
+READ_FOR_S: Final = 2.0  # how long such rows are decided on
 LATE_AFTER: Final = timedelta(seconds=10)  # past its minute: its messages do not get through
 
 
