@@ -18,6 +18,7 @@ from markets.domain.venue_listing import VenueSection
 from markets.feed import Feed
 from markets.feed_hooks import FeedHooks
 from markets.models import LIVE, World
+from markets.price_markets import sections_holding
 from markets.venue_rules import TYPES
 from positions.models import Position
 from traders.domain.accounts import AccountKey
@@ -86,7 +87,8 @@ def _live_codes() -> Collection[str]:
 
 
 def _live_sections() -> Sequence[VenueSection]:
-    """Return the markets of other venues in use: those traded in first, then those of followed accounts.
+    """Return the markets of other venues in use: those traded in first, then those of followed accounts, and
+    those that price what is still held of an account that is followed no more.
 
     Hyperliquid's own are always heard. An account is spot and, where its owner said so, contracts.
     """
@@ -101,4 +103,6 @@ def _live_sections() -> Sequence[VenueSection]:
         sections.append(VenueSection(where.venue, Policy.SPOT))
         if where.contracts and (where.venue, Policy.PERP) in TYPES:
             sections.append(VenueSection(where.venue, Policy.PERP))
+    held = Position.objects.filter(portfolio__world=LIVE).exclude(status="closed")
+    sections += sections_holding(codes=set(held.values_list("instrument_id", flat=True)))
     return list(dict.fromkeys(sections))

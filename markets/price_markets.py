@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from core.errors import BadAnswer
+from core.types import Policy
 from markets.domain.venue_listing import ListedCoin, VenueSection
 from markets.models import LIVE, Instrument, Mark, PriceMarket
 from markets.recordings import InstrumentRecord
@@ -81,6 +82,24 @@ def price_markets_keep(*, section: VenueSection, coins: Iterable[ListedCoin], no
             update_fields=["venue", "policy", "symbol", "active", "read_at"],
         )
     return sorted(listed.keys() - known)
+
+
+def price_markets_retire(*, used: Collection[VenueSection]) -> int:
+    """Let go of the markets of venues that are not in use any more; return how many there were.
+
+    Their coins stay instruments, and another venue that lists them may price them.
+    """
+    unused = PriceMarket.objects.filter(active=True)
+    for section in used:
+        unused = unused.exclude(venue=section.venue, policy=section.policy)
+    return unused.update(active=False)
+
+
+def sections_holding(*, codes: Collection[str]) -> list[VenueSection]:
+    """Return the venues' markets that price any of these instruments, by name."""
+    rows = PriceMarket.objects.filter(pk__in=codes, active=True).order_by("venue", "policy")
+    pairs = rows.values_list("venue", "policy").distinct()
+    return [VenueSection(venue, Policy(policy)) for venue, policy in pairs]
 
 
 def price_markets_release(*, codes: Collection[str]) -> int:

@@ -30,7 +30,13 @@ from markets.feed_hooks import FeedHooks, Stop, guarded
 from markets.feed_state import VenueState
 from markets.live_prices import LivePrices
 from markets.models import LIVE
-from markets.price_markets import codes_elsewhere, price_markets_keep, price_markets_of, underlyings_taken
+from markets.price_markets import (
+    codes_elsewhere,
+    price_markets_keep,
+    price_markets_of,
+    price_markets_retire,
+    underlyings_taken,
+)
 from markets.services import contexts_write, world_ensure
 from markets.venue_asking import VenueAsking
 from markets.venue_rules import venue_quotes, venue_rules_hasten
@@ -119,6 +125,9 @@ class VenueFeed:
         sections = tuple(self._hooks.live_sections()) if self._hooks.live_wanted() else ()
         for section in self._venues.keys() - set(sections):
             self._drop(section)
+        if price_markets_retire(used=sections):
+            for venue in self._venues.values():
+                venue.list_s = float("-inf")  # it may price what another did
         if not sections:
             self._end()
             return

@@ -18,7 +18,7 @@ from markets.domain.venue_listing import VenueSection
 from markets.live_prices import LivePrices
 from markets.live_store import LiveStore
 from markets.models import LIVE, Instrument, Mark, MarketContext, PriceMarket
-from markets.price_markets import codes_elsewhere, price_markets_release
+from markets.price_markets import codes_elsewhere, price_markets_release, sections_holding
 from markets.selectors import instrument_codes
 from markets.services import marks_write, world_ensure
 from markets.tape import START, tape_since
@@ -346,6 +346,23 @@ def test_a_coin_that_hyperliquid_lists_goes_back_to_it(
     live.prices.tell({"BTC": D(100_002)})
     assert live.mark("BTC") == 100_002
     assert live.mark("FOO") == D("1.25")
+
+
+def test_what_an_unused_venue_priced_is_free_for_another(
+    venue: PriceVenuesProcess, running: Callable[..., Running]
+) -> None:
+    """Nobody asks Binance's spot markets any more: they let go of FOO, and list it again when used."""
+    above = Above()
+    live = running(above=above)
+    wait_until(lambda: live.mark("FOO") == D("1.2305"))
+    assert sections_holding(codes=["FOO", "BTC"]) == [SPOT]
+    above.sections = (PERP,)
+    wait_until(lambda: PriceMarket.objects.filter(pk="FUT", active=True).exists())
+    assert not PriceMarket.objects.filter(pk__in=["FOO", "BAR"], active=True).exists()
+    assert sections_holding(codes=["FOO"]) == []
+    above.sections = (SPOT,)
+    wait_until(lambda: PriceMarket.objects.filter(pk="FOO", active=True).exists())
+    assert not PriceMarket.objects.filter(pk="FUT", active=True).exists()
 
 
 def test_before_hyperliquid_has_told_a_price_nothing_is_listed(
