@@ -15,6 +15,7 @@ from core.clock import SYSTEM_CLOCK, utc_now
 from core.types import Policy
 from markets import venue_feed, venue_stream
 from markets.domain.venue_listing import VenueSection
+from markets.exchanges import exchange_listens
 from markets.live_prices import LivePrices
 from markets.live_store import LiveStore
 from markets.models import LIVE, Instrument, Mark, MarketContext, PriceMarket
@@ -36,7 +37,8 @@ OLD_MS, FAR_MS = 1_600_000_000_000, 4_000_000_000_000  # a clock that is ahead: 
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[PriceVenuesProcess]:
-    """The loopback venues for all tests here."""
+    """The loopback venues for all tests here; ccxt is loaded before any of them waits for something."""
+    assert exchange_listens(venue="binance")
     process = PriceVenuesProcess()
     yield process
     process.stop()
