@@ -112,7 +112,7 @@ def _template_texts() -> Iterator[tuple[Text, str]]:
     for path in sorted((ROOT / "templates").rglob("*")):
         if path.suffix in {".html", ".txt"}:
             source = templatize(path.read_text(), origin=str(path))
-            yield from _gettext_texts(source, path)
+            yield from _gettext_texts("\n".join(line.strip() for line in source.splitlines()), path)
 
 
 def _python_texts() -> Iterator[tuple[Text, str]]:

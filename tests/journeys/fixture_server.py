@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo
 
 import django
 import uvicorn
@@ -63,6 +64,7 @@ class FixtureServer:
         self.close_code = 0
         self.asked: list[str] = []
         self.connections = 0
+        self.language, self.zone = "en", "UTC"
         self._sockets: set[Any] = set()
         config = uvicorn.Config(
             self._app,
@@ -129,7 +131,7 @@ class FixtureServer:
 
         async def send() -> None:
             for socket in list(self._sockets):
-                await socket({"type": "websocket.send", "text": json.dumps(message)})
+                await socket({"type": "websocket.send", "text": self._said(message)})
 
         self._call(send())
 
@@ -194,7 +196,15 @@ class FixtureServer:
             "live": True,
             **more,
         }
-        return render_to_string(f"dashboard/{page}.html", context, request=request)
+        from django.utils import timezone, translation
+
+        with translation.override(self.language), timezone.override(ZoneInfo(self.zone)):
+            return render_to_string(f"dashboard/{page}.html", context, request=request)
+
+    def _said(self, message: dict[str, Any]) -> str:
+        from dashboard.consumers import message_said
+
+        return message_said(json.dumps(message), language=self.language)
 
     async def _socket(self, receive: Any, send: Any) -> None:
         await receive()
@@ -224,7 +234,7 @@ class FixtureServer:
 
     async def _snapshot(self, send: Any) -> None:
         message = {"type": "snapshot", "epoch": self.epoch, "seq": self.seq, "view": self.view}
-        await send({"type": "websocket.send", "text": json.dumps(message)})
+        await send({"type": "websocket.send", "text": self._said(message)})
 
 
 if __name__ == "__main__":
