@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext, override
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 from core.locales import Shape, shape_of
@@ -56,8 +56,12 @@ def shape() -> Shape:
 
 def said(text: str, *, language: str | None = None) -> str:
     """Return a sentence the code wrote in English in the reader's language; unknown ones as they are."""
-    book = _book((language or get_language() or "en").partition("-")[0])
-    return text if book is None else book.say(text)
+    code = (language or get_language() or "en").partition("-")[0]
+    book = _book(code)
+    if book is None or (told := book.say(text)) != text:
+        return text if book is None else told
+    with override(code):
+        return gettext(text) if text else text
 
 
 def said_within(data: Any, *, language: str | None = None) -> Any:

@@ -89,6 +89,7 @@ INSIDE: Final = (
     "conservative", "balanced", "aggressive", "custom", "combine", "largest", "first", "multi",
     "single", "hybrid",
     "low", "medium", "high", "critical", "nothing", "now", "never", "on", "off", "replay",
+    "Policy", "Strategy on {0}",
 )  # fmt: skip
 # Written to recognise what others say, not to be said.
 NOT_SAID: Final = frozenset(
@@ -154,6 +155,8 @@ class _Finder:
             return bool(re.search("[a-z]{2}", text))
         if isinstance(parent, ast.keyword):
             return parent.arg in LABELS and bool(_LABEL.fullmatch(text)) and not text.isupper()
+        if isinstance(parent, ast.Call) and node in parent.args:
+            return _called(parent) == "Choice" and bool(_LABEL.fullmatch(text))
         if isinstance(parent, ast.Tuple) and len(parent.elts) == 2 and parent.elts[1] is node:
             first = parent.elts[0]
             return bool(_LABEL.fullmatch(text)) and isinstance(first, ast.Constant | ast.Attribute)
