@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos soak screenshots clean lock install install-dev
+.PHONY: help run test check bench chaos soak screenshots clean lock messages install install-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ soak: install-dev ## Read wallets of a venue that fails all the time, for an hou
 
 screenshots: install-dev ## Picture every page into docs/screenshots/, from a demo site of its own (ONLY: part of a page's name)
 	@$(BIN)/python scripts/screenshots.py $(if $(ONLY),--only $(ONLY))
+
+messages: install-dev ## Collect texts, update the translations in locale/, compile them
+	$(BIN)/python scripts/messages.py
 
 lock: install-dev ## Pin requirements*.in again, with hashes
 	$(BIN)/python scripts/lock.py

@@ -21,6 +21,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from accounts.sealing import SealBroken
+from accounts.words import said
 from alerts.channels import address_confirmed, channel_outgoing, unverified_text
 from alerts.domain.messages import AlertText, message_write
 from alerts.models import Alert, AlertChannel, AlertDelivery
@@ -119,8 +120,8 @@ def _packed(channel: AlertChannel, taken: tuple[AlertDelivery, ...], now: dateti
         message = message_write(
             alerts=[
                 AlertText(
-                    title=alert.title,
-                    body=alert.body,
+                    title=said(alert.title),
+                    body=said(alert.body),
                     at=alert.last_at.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z"),
                     about=alert.portfolio.name if alert.portfolio else "",
                     count=alert.count + alert.missed,

@@ -23,6 +23,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -91,6 +92,7 @@ def main(arguments: list[str]) -> int:
 
 
 # ---------------------------------------------------------------- collecting
+@cache
 def messages_found() -> dict[str, dict[Text, str]]:
     """Return what each catalogue must hold, with the file it was first seen in."""
     return {
