@@ -17,6 +17,8 @@ class Access(Enum):
     OWNER = "the owner of what the address names; to everybody else it does not exist"
     SIGNATURE = "whoever signs the request with the secret of what the address names"
     LINK = "whoever holds the link that was mailed"
+    MIDWAY = "whoever is in the middle of signing in; everybody else is led to its beginning"
+    CONFIRMED = "whoever is signed in and has just confirmed that it is them, about themselves"
     NOBODY = "nobody: there is nothing"
 
 
@@ -38,10 +40,25 @@ SITE: Final = {
     **_rows(
         Access.PERSON, "account_reauthenticate account_email account_change_password account_set_password"
     ),
+    **_rows(Access.ANYBODY, "mfa_login_webauthn"),
+    **_rows(Access.MIDWAY, "mfa_authenticate"),
+    **_rows(
+        Access.PERSON,
+        "mfa_index mfa_list_webauthn mfa_reauthenticate mfa_reauthenticate_webauthn usersessions_list",
+    ),
+    **_rows(
+        Access.CONFIRMED,
+        """
+        mfa_activate_totp mfa_deactivate_totp mfa_add_webauthn mfa_edit_webauthn mfa_remove_webauthn
+        mfa_view_recovery_codes mfa_generate_recovery_codes mfa_download_recovery_codes
+        """,
+    ),
 }
 PAGES: Final = {
     **_rows(Access.ANYBODY, "dashboard:language_set"),
-    **_rows(Access.PERSON, "dashboard:profile_save"),
+    **_rows(Access.PERSON, "dashboard:profile_save dashboard:account"),
+    **_rows(Access.CONFIRMED, "dashboard:account_export dashboard:account_delete"),
+    **_rows(Access.OWNER, "dashboard:session_end"),
     **_rows(Access.PERSON, "dashboard:home dashboard:portfolio_new dashboard:agents dashboard:keys"),
     **_rows(Access.PERSON, "dashboard:imports"),
     **_rows(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from allauth.usersessions.models import UserSession
 from django.apps import apps
 from django.db import connection
 from django.db.models import Model
@@ -41,7 +42,7 @@ _OWN: Final = frozenset(
     ]
 )
 # What people leave behind by looking: sessions, the last portfolio they saw, what was refused them.
-_TRACES: Final = frozenset({"accounts.user", "accounts.auditentry"})
+_TRACES: Final = frozenset({"accounts.user", "accounts.auditentry", "usersessions.usersession"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,21 @@ class Route:
         return reverse(self.name, kwargs={name: values[name] for name in self.arguments})
 
 
-def routes(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[Route]:
-    """Yield every address of the site but those of the admin."""
+def routes(
+    resolver: URLResolver | None = None, namespace: str = "", above: tuple[str, ...] = ()
+) -> Iterator[Route]:
+    """Yield every address of the site but those of the admin.
+
+    :param above: what the part of the address before it takes
+    """
     for pattern in (resolver or get_resolver()).url_patterns:
+        arguments = (*above, *pattern.pattern.regex.groupindex)
         if isinstance(pattern, URLResolver):
             if pattern.namespace != "admin":
-                yield from routes(pattern, f"{namespace}{pattern.namespace}:" if pattern.namespace else "")
+                inside = f"{namespace}{pattern.namespace}:" if pattern.namespace else ""
+                yield from routes(pattern, inside, arguments)
         elif isinstance(pattern, URLPattern):
-            yield Route(
-                f"{namespace}{pattern.name}", tuple(pattern.pattern.regex.groupindex), _methods(pattern)
-            )
+            yield Route(f"{namespace}{pattern.name}", arguments, _methods(pattern))
 
 
 def _methods(pattern: URLPattern) -> tuple[str, ...]:
@@ -100,6 +106,8 @@ def everything_of(owner: User) -> dict[str, Any]:
         "credential_id": _one(Credential, owner=owner).pk,
         "agent_id": agent.public_id,
         "import_id": _one(StateImport, owner=owner).pk,
+        "session_id": UserSession.objects.create(user=owner, session_key="elsewhere", ip="127.0.0.1").pk,
+        "pk": 1,
         "kind": "live_disconnect",
         "what": "trades",
         "ending": "csv",
@@ -115,6 +123,7 @@ def missing_of(values: dict[str, Any]) -> dict[str, Any]:
         "credential_id": 999_999_999,
         "agent_id": UUID(int=0),
         "import_id": 999_999_999,
+        "session_id": 999_999_999,
     }
     return values | {name: value for name, value in nobodys.items() if name in values}
 
