@@ -285,6 +285,8 @@ def _script(language: str) -> bytes:
     texts: dict[str, str] = {}
     forms: dict[str, list[str]] = {}
     for message in catalogue_read(language, "djangojs"):
+        if not message.string or not all(message.string):
+            continue  # what is not translated yet is shown in English
         if isinstance(message.id, str) and message.id:
             texts[message.id] = str(message.string)
         elif message.id:
@@ -299,7 +301,11 @@ def _script(language: str) -> bytes:
 
 
 def _phrases(language: str) -> bytes:
-    said = {message.id: message.string for message in catalogue_read(language, "phrases") if message.id}
+    said = {
+        message.id: message.string
+        for message in catalogue_read(language, "phrases")
+        if message.id and message.string
+    }
     return (json.dumps(said, ensure_ascii=False, sort_keys=True, indent=0) + "\n").encode()
 
 
