@@ -11,7 +11,9 @@ class AlertsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Guard the connections that messages go out through."""
+        """Guard the connections that messages go out through, and listen for new sign-ins."""
         from alerts.network import guard_install
+        from alerts.receivers import receivers_connect
 
         guard_install()
+        receivers_connect()

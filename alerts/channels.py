@@ -20,11 +20,11 @@ from django.views.decorators.debug import sensitive_variables
 from accounts.audit import audit_write
 from accounts.models import User
 from accounts.roles import OPERATOR_SEES_HEALTH, role_allows
-from accounts.sealing import text_open, text_seal
+from accounts.sealing import SealBroken, text_open, text_seal
 from alerts.domain.channels import Service, address_mask, fields_clean, secrets_of
 from alerts.domain.kinds import AlertKind, kinds_for
 from alerts.domain.messages import Message
-from alerts.models import Alert, AlertChannel, QuietTime
+from alerts.models import Alert, AlertChannel, AlertDelivery, QuietTime
 from alerts.selectors import alerts_of, channels_of
 from alerts.senders import NotSent, Outgoing, address_check, message_send
 from core.errors import InputError
@@ -114,6 +114,8 @@ def channel_change(
         channel.enabled = enabled
     with transaction.atomic():
         _saved(channel, only=("name", "kinds", "enabled"))
+        if not channel.enabled:  # what waited would be old news by the time it is switched on again
+            channel.deliveries.filter(status=AlertDelivery.Status.WAITING).delete()
         _audit("alert_channel.change", channel, via=via, now=now)
     return channel
 
@@ -141,26 +143,28 @@ def channel_test(*, channel: AlertChannel, now: datetime) -> str:
         message = Message(
             title=_("Test from Ensemble"), body=_("This channel works. Alerts you chose for it arrive here.")
         )
-    outgoing = channel_outgoing(
-        channel=channel,
-        message=message,
-        delivery=f"test-{channel.pk}-{int(now.timestamp())}",
-        data={"alerts": []},
-        now=now,
-    )
-    error = ""
     try:
-        if address_confirmed(channel=channel):
-            message_send(outgoing=outgoing)
-        else:
-            error = unverified_text()
-    except NotSent as problem:
+        error = _tested(channel, message, now)
+    except (NotSent, SealBroken) as problem:
         error = str(problem)
     values: dict[str, Any] = {"error": error, "error_at": now if error else None}
     if not error:
         values |= {"sent_at": now, "failures": 0, "next_at": now}
     AlertChannel.objects.filter(pk=channel.pk).update(**values)
     return error
+
+
+@sensitive_variables()
+def _tested(channel: AlertChannel, message: Message, now: datetime) -> str:
+    if not address_confirmed(channel=channel):
+        return unverified_text()
+    delivery = f"test-{channel.pk}-{int(now.timestamp())}"
+    message_send(
+        outgoing=channel_outgoing(
+            channel=channel, message=message, delivery=delivery, data={"alerts": []}, now=now
+        )
+    )
+    return ""
 
 
 def address_confirmed(*, channel: AlertChannel) -> bool:

@@ -89,7 +89,7 @@ def channels_due(*, now: datetime) -> list[int]:
     due = AlertDelivery.objects.filter(
         channel=OuterRef("pk"), status=AlertDelivery.Status.WAITING, due_at__lte=now
     )
-    rows = _free(now).filter(Exists(due), enabled=True).order_by("next_at", "pk")
+    rows = _free(now).filter(Exists(due), enabled=True, owner__is_active=True).order_by("next_at", "pk")
     return list(rows.values_list("pk", flat=True)[:AT_ONCE])
 
 

@@ -18,9 +18,9 @@ def alerts_of(*, user: User | AnonymousUser) -> QuerySet[Alert]:
     return Alert.objects.filter(owner=user).select_related("portfolio")
 
 
-def alerts_unread(*, user: User | AnonymousUser) -> int:
-    """Return how many alerts the person has not read."""
-    return alerts_of(user=user).filter(read_at__isnull=True).count()
+def alerts_unread(*, owner_id: int | None) -> int:
+    """Return how many alerts a person has not read; none for nobody."""
+    return Alert.objects.filter(owner=owner_id, read_at__isnull=True).count() if owner_id else 0
 
 
 def channels_of(*, user: User | AnonymousUser) -> QuerySet[AlertChannel]:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import requests
-from django.core.mail import EmailMessage, get_connection
+from django.core.mail import EmailMessage
 from django.views.decorators.debug import sensitive_variables
 
 from accounts.domain.keys import text_without
@@ -32,7 +32,6 @@ from alerts.network import PrivateAddress, guard_active, guarded_connections, ho
 
 CONNECT_S: Final = 4.0
 READ_S: Final = 8.0
-MAIL_S: Final = 10
 ERROR_LENGTH: Final = 300
 _said: ContextVar[list[str] | None] = ContextVar("alerts_said", default=None)
 
@@ -84,7 +83,6 @@ def _mail(outgoing: Outgoing) -> None:
             body=outgoing.message.body,
             to=[outgoing.fields["address"]],
             headers={"Auto-Submitted": "auto-generated", "X-Ensemble-Delivery": outgoing.delivery},
-            connection=get_connection(timeout=MAIL_S),
         ).send()
     except (OSError, SMTPException, MessageError) as error:
         raise NotSent(f"The mail server did not take it ({type(error).__name__}).") from None

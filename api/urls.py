@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 from api import (
     agent_views,
+    alert_views,
     capital_views,
     credential_views,
     exit_views,
@@ -29,6 +30,16 @@ urlpatterns = [
         "agents/<uuid:agent_id>/positions/",
         agent_views.AgentPositionsView.as_view(),
         name="agent_positions",
+    ),
+    path("alerts/", alert_views.AlertListView.as_view(), name="alerts"),
+    path("alerts/read/", alert_views.AlertsReadView.as_view(), name="alerts_read"),
+    path("alerts/quiet-hours/", alert_views.QuietHoursView.as_view(), name="quiet_hours"),
+    path("alert-channels/", alert_views.ChannelListView.as_view(), name="alert_channels"),
+    path("alert-channels/<int:channel_id>/", alert_views.ChannelView.as_view(), name="alert_channel"),
+    path(
+        "alert-channels/<int:channel_id>/test/",
+        alert_views.ChannelTestView.as_view(),
+        name="alert_channel_test",
     ),
     path("credentials/", credential_views.CredentialListView.as_view(), name="credentials"),
     path("credentials/<int:credential_id>/", credential_views.CredentialView.as_view(), name="credential"),

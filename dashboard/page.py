@@ -19,6 +19,7 @@ from django.utils.cache import patch_vary_headers
 
 from accounts.models import Portfolio, User
 from accounts.selectors import portfolio_get, portfolios_of
+from alerts.selectors import alerts_unread
 from core.errors import InputError, NotFound
 from engine.conflict_story import waiting_count
 from engine.live.accounts import live_get
@@ -74,6 +75,7 @@ def page_render(
         "nav": nav,
         "portfolio": portfolio,
         "portfolios": list(portfolios_of(user=request.user)),
+        "unread_alerts": alerts_unread(owner_id=request.user.pk),
         "waiting": waiting_count(portfolio=portfolio) if portfolio else 0,
         "mode_badge": _mode_badge(portfolio) if portfolio else "",
     }

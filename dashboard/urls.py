@@ -5,6 +5,7 @@ from django.urls import path
 from dashboard import (
     account_views,
     agent_views,
+    alert_views,
     conflict_views,
     data_views,
     history_views,
@@ -39,6 +40,18 @@ urlpatterns = [
     path("agents/<uuid:agent_id>/", agent_views.agent_edit, name="agent_edit"),
     path("agents/<uuid:agent_id>/secret/", agent_views.agent_secret, name="agent_secret"),
     path("agents/<uuid:agent_id>/revoke/", agent_views.agent_remove, name="agent_remove"),
+    path("account/alerts/", alert_views.alerts_page, name="alerts"),
+    path("account/alerts/read/", alert_views.alerts_read_all, name="alerts_read"),
+    path("account/alerts/quiet/", alert_views.quiet_save, name="alert_quiet"),
+    path("account/alerts/channels/<int:channel_id>/", alert_views.channel_edit, name="alert_channel"),
+    path(
+        "account/alerts/channels/<int:channel_id>/test/", alert_views.channel_try, name="alert_channel_test"
+    ),
+    path(
+        "account/alerts/channels/<int:channel_id>/remove/",
+        alert_views.channel_end,
+        name="alert_channel_remove",
+    ),
     path("keys/", key_views.keys_page, name="keys"),
     path("keys/<int:credential_id>/rename/", key_views.key_rename, name="key_rename"),
     path("keys/<int:credential_id>/revoke/", key_views.key_revoke, name="key_revoke"),

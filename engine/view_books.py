@@ -120,6 +120,7 @@ def health_record(context: ViewContext) -> dict[str, Any]:
         "last_cycle_at": iso(context.cycle.ran_at),
         "next_cycle_at": iso(context.cycle.next_at),
         "cycle_error": context.cycle.error,
+        "alerts_unread": context.alerts_unread,
     }
 
 

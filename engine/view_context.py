@@ -13,6 +13,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, QuerySet
 
 from accounts.models import Portfolio
+from alerts.selectors import alerts_unread
 from allocation.breakers import thresholds_of, trips_standing
 from allocation.domain.breakers import BreakerThresholds
 from allocation.domain.limits import Limits
@@ -78,6 +79,7 @@ class ViewContext:
     trips: tuple[BreakerTrip, ...]  # those that stand, the oldest first
     decisions: tuple[Decision, ...]
     commands: tuple[Command, ...]  # newest first
+    alerts_unread: int  # of its owner, whatever they are about
 
     @property
     def run(self) -> int:
@@ -164,6 +166,7 @@ def context_read(*, portfolio: Portfolio, now: datetime, last: ViewContext | Non
         commands=tuple(
             Command.objects.filter(portfolio=portfolio).order_by("-accepted_at", "pk")[:COMMANDS_LENGTH]
         ),
+        alerts_unread=alerts_unread(owner_id=portfolio.owner_id),
     )
 
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from accounts.admin import ReadOnlyAdmin, admin_links
+from accounts.roles import ADMIN_SEES_ALL_TABLES, OPERATOR_PAUSES_SOURCES, role_allows
 from core.clock import utc_now
 from traders.models import (
     PushAgent,
@@ -31,6 +32,7 @@ _OF_TRADER: Final = (
     ("signals", "traders_strategysignal"),
     ("follows", "allocation_follow"),
 )
+_NOT_FOR_OPERATORS: Final = frozenset({"owner", "credential", "key", "latest_snapshot", "basis_snapshot"})
 _EDITABLE: Final = ("name", "monogram", "detail", "note", "sync_interval_s")
 
 
@@ -54,18 +56,31 @@ class TraderAdmin(admin.ModelAdmin):
     search_fields = ("=id", "name", "key", "detail", "last_error", "owner__email")
     actions = ("pause", "resume", "resync")
 
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Nobody finds out whose a source is by searching for it."""
+        if role_allows(user=request.user, may=ADMIN_SEES_ALL_TABLES):
+            return self.search_fields
+        return ("=id", "name", "detail", "last_error")
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trader]:
         """Count the standing follows in the same query."""
         standing = Count("follows", filter=~Q(follows__status="removed"))
         return super().get_queryset(request).annotate(follow_count=standing)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        """Put the way onward first."""
-        return ["belongs_to_it", *(field.name for field in Trader._meta.fields if field.name != "id")]
+        """Put the way onward first; whose it is, its key and what it holds are an administrator's to see."""
+        names = [field.name for field in Trader._meta.fields if field.name != "id"]
+        if role_allows(user=request.user, may=ADMIN_SEES_ALL_TABLES):
+            return ["belongs_to_it", *names]
+        return [name for name in names if name not in _NOT_FOR_OPERATORS]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Only words and rhythm are edited by hand."""
         return [name for name in self.get_fields(request, obj) if name not in _EDITABLE]
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Operators pause sources and have them read again; editing is an administrator's."""
+        return role_allows(user=request.user, may=OPERATOR_PAUSES_SOURCES)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A trader appears when someone follows it."""
@@ -85,21 +100,21 @@ class TraderAdmin(admin.ModelAdmin):
         """Return links to its snapshots, attempts and follows."""
         return admin_links(targets=_OF_TRADER, query=f"trader__id__exact={trader.pk}")
 
-    @admin.action(description="Pause the sync", permissions=["change"])
+    @admin.action(description="Pause the sync", permissions=["operate"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
         """Stop reading these traders; portfolios hold what they have of them."""
         self._log(request, queryset.exclude(status=Trader.Status.PAUSED), word="Paused the sync")
         count = trader_sync_pause(trader_ids=_ids(queryset))
         self.message_user(request, f"Paused: {count}.", messages.SUCCESS)
 
-    @admin.action(description="Resume the sync", permissions=["change"])
+    @admin.action(description="Resume the sync", permissions=["operate"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
         """Read paused traders again, at once."""
         self._log(request, queryset.filter(status=Trader.Status.PAUSED), word="Resumed the sync")
         count = trader_sync_resume(trader_ids=_ids(queryset), now=utc_now())
         self.message_user(request, f"Resumed: {count}.", messages.SUCCESS)
 
-    @admin.action(description="Sync now", permissions=["change"])
+    @admin.action(description="Sync now", permissions=["operate"])
     def resync(self, request: HttpRequest, queryset: QuerySet[Trader]) -> None:
         """Have these traders read at the next opportunity; failing and paused ones are left as they are."""
         count = trader_wake(trader_ids=_ids(queryset), now=utc_now())

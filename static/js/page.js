@@ -1,5 +1,6 @@
 // Behaviour of every page: theme, dialogs, segmented switches, forms that can be pressed twice without harm.
 import { t } from "./words.js";
+import "./attention.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 

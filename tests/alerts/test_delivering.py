@@ -12,7 +12,7 @@ import pytest
 from allauth.account.models import EmailAddress
 
 from accounts.models import Portfolio, User
-from alerts.channels import channel_test, quiet_hours_set
+from alerts.channels import channel_change, channel_test, quiet_hours_set
 from alerts.delivering import ATTEMPTS_MOST, CLAIM_S, PAUSE, deliveries_work
 from alerts.models import Alert, AlertChannel, AlertDelivery
 from alerts.raising import alert_raise
@@ -245,3 +245,19 @@ def test_a_test_message_says_what_came_of_it(
     with pytest.raises(InputError, match="Wait an hour"):
         channel_test(channel=webhook, now=NOW)
     assert len(messengers.received) == 20
+
+
+def test_nothing_old_goes_out_when_a_channel_is_switched_on_again(
+    portfolio: Portfolio, webhook: AlertChannel, messengers: Messengers, clock: StillClock, alice: User
+) -> None:
+    """What waited when it was switched off is let go; and who was deactivated is not written to."""
+    raised(portfolio)
+    channel_change(channel=webhook, enabled=False, via="page", now=NOW)
+    channel_change(channel=webhook, enabled=True, via="page", now=NOW)
+    assert deliveries_work(clock=clock) == 0
+    raised(portfolio, "b")
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert deliveries_work(clock=clock) == 0
+    User.objects.filter(pk=alice.pk).update(is_active=True)
+    assert deliveries_work(clock=clock) == 1
+    assert [one.json()["title"] for one in messengers.received] == ["Main: Alert b"]

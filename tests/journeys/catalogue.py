@@ -97,6 +97,8 @@ PAGES: Final = (
     _plain("money", "money", f"{PORTFOLIO}money/"),
     _plain("live", "live", f"{PORTFOLIO}live/"),
     _plain("settings", "settings", f"{PORTFOLIO}settings/"),
+    _plain("alerts", "alerts", "/account/alerts/"),
+    _plain("alert-add", "alerts", "/account/alerts/?service=telegram"),
     _plain("keys", "keys", "/keys/"),
     _plain("key-add", "keys", "/keys/?venue=hyperliquid"),
     _plain("agents", "agents", "/agents/"),
@@ -144,6 +146,8 @@ NO_PAGE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         (
             *("dashboard:agent_edit", "dashboard:agent_secret", "dashboard:agent_remove"),
+            *("dashboard:alerts_read", "dashboard:alert_quiet", "dashboard:alert_channel"),
+            *("dashboard:alert_channel_test", "dashboard:alert_channel_remove"),
             *("dashboard:key_rename", "dashboard:key_revoke", "dashboard:weights_save"),
             "dashboard:demo_follow",
             *("dashboard:follow_remove", "dashboard:follow_style", "dashboard:follow_move"),

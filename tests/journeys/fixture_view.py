@@ -105,6 +105,7 @@ def view_make(*, traders: int = 4, positions: int = 6, seed: int = 7) -> dict[st
             "traders": {key: person["equity"] for key, person in people.items()},
         },
         "health": {
+            "alerts_unread": 0,
             "marks_received_at": iso(NOW),
             "marks_stale": False,
             "traders_degraded": 0,

@@ -61,10 +61,12 @@ PAGES: Final = {
     **_rows(Access.OWNER, "dashboard:session_end"),
     **_rows(Access.PERSON, "dashboard:home dashboard:portfolio_new dashboard:agents dashboard:keys"),
     **_rows(Access.PERSON, "dashboard:imports"),
+    **_rows(Access.PERSON, "dashboard:alerts dashboard:alerts_read dashboard:alert_quiet"),
     **_rows(
         Access.OWNER,
         """
         dashboard:import
+        dashboard:alert_channel dashboard:alert_channel_test dashboard:alert_channel_remove
         dashboard:agent_edit dashboard:agent_secret dashboard:agent_remove dashboard:key_rename
         dashboard:key_revoke dashboard:portfolio dashboard:portfolio_equity dashboard:position
         dashboard:position_candles dashboard:traders dashboard:trader
@@ -83,9 +85,11 @@ PAGES: Final = {
 API: Final = {
     **_rows(Access.ANYBODY, "api:token"),
     **_rows(Access.PERSON, "api:logout api:imports api:agents api:credentials api:portfolios"),
+    **_rows(Access.PERSON, "api:alerts api:alerts_read api:quiet_hours api:alert_channels"),
     **_rows(
         Access.OWNER,
         """
+        api:alert_channel api:alert_channel_test
         api:import api:agent api:agent_secret api:credential api:portfolio api:follows api:follow
         api:changes api:independence api:signals
         api:style_dismiss api:weights api:decisions api:export api:commands api:command

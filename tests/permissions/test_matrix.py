@@ -198,7 +198,8 @@ def _said(answer: Any, values: dict[str, Any]) -> tuple[int, str]:
     """Return what was answered, without the numbers that were asked for."""
     text = re.sub(r'csrfmiddlewaretoken" value="\w+', "", answer.content.decode())  # new on every page
     for value in values.values():
-        text = text.replace(str(value), "…") if len(str(value)) > 1 else text
+        # Whole words alone: a number may well be a part of a drawing's path.
+        text = re.sub(rf"(?<![\w.]){re.escape(str(value))}(?![\w.])", "…", text)
     return answer.status_code, re.sub(r"\b\d+\b", "…", text)
 
 

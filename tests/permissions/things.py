@@ -14,6 +14,7 @@ from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import Credential, Portfolio, User
+from alerts.models import AlertChannel
 from allocation.models import Follow, Reservation
 from core.clock import utc_now
 from engine.import_models import StateImport
@@ -103,6 +104,7 @@ def everything_of(owner: User) -> dict[str, Any]:
         "reservation_id": _one(Reservation, portfolio=portfolio).pk,
         "underlying": _one(ConflictRecord, portfolio=portfolio).underlying,
         "alarm_id": _one(StyleAlarm).pk,
+        "channel_id": _one(AlertChannel, owner=owner).pk,
         "credential_id": _one(Credential, owner=owner).pk,
         "agent_id": agent.public_id,
         "import_id": _one(StateImport, owner=owner).pk,
@@ -124,6 +126,7 @@ def missing_of(values: dict[str, Any]) -> dict[str, Any]:
         "agent_id": UUID(int=0),
         "import_id": 999_999_999,
         "session_id": 999_999_999,
+        "channel_id": 999_999_999,
     }
     return values | {name: value for name, value in nobodys.items() if name in values}
 
