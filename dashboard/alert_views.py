@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import AuditEntry
+from accounts.words import said
 from alerts.channels import (
     alerts_read,
     channel_add,
@@ -144,7 +145,8 @@ def channel_try(request: SignedInRequest, channel_id: int) -> HttpResponse:
         problem = error.message
     if problem:
         messages.error(
-            request, _("The test to “%(name)s” failed. %(why)s") % {"name": channel.name, "why": problem}
+            request,
+            _("The test to “%(name)s” failed. %(why)s") % {"name": channel.name, "why": said(problem)},
         )
     else:
         messages.success(request, _("The test to “%(name)s” was taken.") % {"name": channel.name})
