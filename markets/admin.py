@@ -5,7 +5,16 @@ from __future__ import annotations
 from django.contrib import admin
 
 from accounts.admin import ReadOnlyAdmin
-from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, VenueInstrument, World
+from markets.models import (
+    Candle,
+    Instrument,
+    Mark,
+    MarketContext,
+    PriceMarket,
+    PriceSample,
+    VenueInstrument,
+    World,
+)
 
 
 @admin.register(World)
@@ -32,6 +41,15 @@ class InstrumentAdmin(ReadOnlyAdmin):
     )
     list_filter = ("quote", "max_leverage")
     search_fields = ("code", "underlying")
+
+
+@admin.register(PriceMarket)
+class PriceMarketAdmin(ReadOnlyAdmin):
+    """Where the price of what Hyperliquid does not list comes from."""
+
+    list_display = ("instrument", "venue", "policy", "symbol", "active", "read_at")
+    list_filter = ("venue", "policy", "active")
+    search_fields = ("instrument__code", "symbol")
 
 
 @admin.register(MarketContext)

@@ -41,7 +41,16 @@ from execution.models import (
     VenueOrphan,
     VenueSend,
 )
-from markets.models import Candle, Instrument, Mark, MarketContext, PriceSample, VenueInstrument, World
+from markets.models import (
+    Candle,
+    Instrument,
+    Mark,
+    MarketContext,
+    PriceMarket,
+    PriceSample,
+    VenueInstrument,
+    World,
+)
 from positions.models import (
     ConflictApproval,
     ConflictOverride,
@@ -366,6 +375,11 @@ def _venue_and_style_make(*, follow: Follow, fill: Fill) -> None:
         venue="binance", policy="perp", instrument_id="BTC", quote="USDT", symbol="BTC/USDT:USDT",
         market_id="BTCUSDT", quantity_step="0.001", price_step="0.1", min_notional=100, maker_fee="0.0002",
         taker_fee="0.0005", read_at=utc_now(),
+    )  # fmt: skip
+    PriceMarket.objects.create(
+        instrument=Instrument.objects.create(code="PEPE", underlying="PEPE", quantity_step=1, price_places=8),
+        venue="binance", policy="spot",
+        symbol="PEPE/USDT", read_at=utc_now(),
     )  # fmt: skip
     VenueSend.objects.create(
         client_order_id=client_order_id_new(), venue="binance", account=f"portfolio:{follow.portfolio_id}",

@@ -71,6 +71,7 @@ PAGES: Final = (
     _live("position", "position", "{position}"),
     _plain("portfolio-start", "portfolio", EMPTY),
     _plain("portfolio-new", "portfolio_new", "/portfolios/new/"),
+    _plain("imports", "imports", "/portfolios/import/"),
     # ------------------------------------------------ traders
     _live("traders", "traders", f"{PORTFOLIO}traders/"),
     _live("traders-split", "traders", f"{PORTFOLIO}traders/", "summary:has-text('split')"),
@@ -79,6 +80,7 @@ PAGES: Final = (
     _plain("trader-add", "trader_add", f"{PORTFOLIO}traders/add/"),
     _plain("trader-preview", "trader_add", f"{EMPTY}traders/add/?kind=replay&key=qwen3-max"),
     _plain("trader-invalid", "trader_add", f"{PORTFOLIO}traders/add/?kind=hyperliquid&key=0x12"),
+    _live("trader", "trader", "{trader}"),
     _plain("signals", "follow_signals", "{signals}"),
     # ------------------------------------------------ conflicts, orders, risk
     _live("conflicts", "conflicts", f"{PORTFOLIO}conflicts/"),
@@ -139,6 +141,7 @@ NO_PAGE: Final[Mapping[str, str]] = {
     "dashboard:account_export": "a file",
     "account_set_password": "leads on to changing it",
     "account_confirm_login_code": "codes by e-mail are not used",
+    "dashboard:import": "is there once a file was given; tried in tests/integration/imports",
     "dashboard:home": "leads on to a portfolio",
     "dashboard:portfolio_equity": "JSON",
     "dashboard:position_candles": "JSON",
@@ -195,6 +198,7 @@ def places_find(page: Any, base: str) -> dict[str, str]:
         "conflict": _first(page, f"{own}conflicts/", "#conflict-queue a.item"),
         "order": _first(page, f"{own}orders/?state=filled", "[id^=order-link-]"),
         "signals": _first(page, candles, "[data-slot=signals][href]"),
+        "trader": _first(page, f"{own}traders/", "a.who-name[href]"),
     }
 
 
