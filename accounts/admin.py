@@ -16,8 +16,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import (
+    ApiToken,
     AuditEntry,
     Credential,
+    KeptAnswer,
     KnownDevice,
     LiveAccount,
     LiveFinding,
@@ -246,6 +248,27 @@ class KnownDeviceAdmin(ReadOnlyAdmin):
     list_select_related = ("user",)
     search_fields = ("user__email", "device")
     exclude = ("digest",)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    """What API tokens may do, whose they are, and when they were last used."""
+
+    list_display = ("id", "owner", "name", "scopes", "portfolio", "created_at", "last_used_at")
+    list_select_related = ("owner", "portfolio")
+    search_fields = ("=id", "owner__email", "name")
+    fields = ("owner", "name", "scopes", "portfolio", "created_at", "last_used_at")
+
+
+@admin.register(KeptAnswer)
+class KeptAnswerAdmin(ReadOnlyAdmin):
+    """Requests with an Idempotency-Key of the last day. What was answered is not here."""
+
+    list_display = ("id", "owner", "key", "status", "claimed_at", "ended_at")
+    list_filter = ("status",)
+    list_select_related = ("owner",)
+    search_fields = ("=id", "owner__email", "key")
+    exclude = ("sealed",)
 
 
 @admin.register(AuditEntry)

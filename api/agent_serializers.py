@@ -6,8 +6,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.utils.dateparse import parse_datetime
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema_field
 from rest_framework import serializers
 
+from api.fields import DECIMAL
 from api.serializers import StrictSerializer
 from core.decimals import MONEY_DIGITS, PRICE_DIGITS, QUANTITY_DIGITS, ZERO
 from core.instruments import is_code
@@ -19,6 +22,7 @@ POSITIONS_MOST: Final = 200
 SEQUENCE_MOST: Final = 2**63 - 1
 
 
+@extend_schema_field(DECIMAL)
 class DecimalText(serializers.DecimalField):
     """A decimal as a string; a JSON number is refused, since it may have been rounded on its way."""
 
@@ -33,6 +37,7 @@ class DecimalText(serializers.DecimalField):
         return value
 
 
+@extend_schema_field(OpenApiTypes.DATETIME)
 class Moment(serializers.Field[Any, Any, Any, Any]):
     """A time with its zone, ISO-8601."""
 
@@ -127,7 +132,40 @@ class AgentAnswer(serializers.ModelSerializer[PushAgent]):
 
     class Meta:
         model = PushAgent
-        fields = ("id", "name", "interval_s", "sequence", "at", "posted_at", "created_at")
+        fields: tuple[str, ...] = ("id", "name", "interval_s", "sequence", "at", "posted_at", "created_at")
+
+
+class AgentWithSecret(AgentAnswer):
+    """An agent with its secret, at the only moment it is shown."""
+
+    secret = serializers.CharField(read_only=True)
+
+    class Meta(AgentAnswer.Meta):
+        fields = (*AgentAnswer.Meta.fields, "secret")
+
+
+class AgentList(serializers.Serializer[Any]):
+    """The agents of a person."""
+
+    count = serializers.IntegerField()
+    results = AgentAnswer(many=True)
+
+
+class PositionsPosted(serializers.Serializer[Any]):
+    """What was kept; ``repeated`` for the same post once more."""
+
+    sequence = serializers.IntegerField()
+    repeated = serializers.BooleanField()
+
+
+SIGNED: Final = [
+    OpenApiParameter(name, location=OpenApiParameter.HEADER, required=True, description=text)
+    for name, text in (
+        ("X-Ensemble-Timestamp", "Seconds since 1970, whole."),
+        ("X-Ensemble-Sequence", "That of the body."),
+        ("X-Ensemble-Signature", "HMAC-SHA256 under the agent's secret, 64 hexadecimal digits."),
+    )
+]
 
 
 def _above_zero(price: Decimal) -> Decimal:

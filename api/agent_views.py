@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from django.views.decorators.debug import sensitive_variables
+from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import AuditEntry, User
-from api.agent_serializers import AgentAdd, AgentAnswer, AgentChange, PositionsPost
+from accounts.domain.scopes import Scope
+from api.agent_serializers import (
+    SIGNED,
+    AgentAdd,
+    AgentAnswer,
+    AgentChange,
+    AgentList,
+    AgentWithSecret,
+    PositionsPost,
+    PositionsPosted,
+)
+from api.base import NOT_KEPT, ApiView
 from api.exceptions import BodyTooLarge
+from api.idempotency import once
 from api.parsers import MAX_BODY_BYTES
-from api.views import ApiView
 from core.clock import utc_now
 from engine.agents import agent_end, agent_posted
 from traders.domain.signing import body_digest, whole_number
@@ -38,7 +49,6 @@ from traders.push import (
     agents_of,
 )
 
-NOT_KEPT: Final = {"Cache-Control": "no-store"}
 SCHEME: Final = "Ensemble-Signature"
 _UNSIGNED: Final = "No agent signed this. See “Posting as an agent” in the documentation of the API."
 
@@ -49,10 +59,6 @@ class SequenceConflict(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
 
 
-def _via(request: Request) -> str:
-    return (AuditEntry.Via.PAGE if request.auth is None else AuditEntry.Via.API).value
-
-
 def _with_secret(made: NewAgent) -> dict[str, Any]:
     return {**AgentAnswer(made.agent).data, "secret": made.secret}
 
@@ -60,35 +66,48 @@ def _with_secret(made: NewAgent) -> dict[str, Any]:
 class AgentListView(ApiView):
     """GET your agents; POST {name, interval_s?} registers one and shows its secret this once."""
 
+    tag = "Agents"
+    read_scope = write_scope = Scope.AGENTS
+
+    @extend_schema(responses={200: AgentList})
     def get(self, request: Request) -> Response:
-        """Return at most 10, oldest first; revoked ones are not listed."""
+        """List your agents, oldest first. At most 10; revoked ones are not listed."""
         answer = AgentAnswer(agents_of(user=request.user), many=True).data
         return Response({"count": len(answer), "results": answer}, headers=NOT_KEPT)
 
+    @extend_schema(request=AgentAdd, responses={201: AgentWithSecret})
+    @once
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        """Return the agent with its secret; 201."""
+        """Register an agent. Its secret is shown this once."""
+        self.unbound()
         wanted = self.cleaned(AgentAdd, request.data)
-        made = agent_register(owner=cast("User", request.user), via=_via(request), now=utc_now(), **wanted)
+        made = agent_register(owner=self.person(), via=self.via(), now=utc_now(), **wanted)
         return Response(_with_secret(made), status=201, headers=NOT_KEPT)
 
 
 class AgentView(ApiView):
     """GET one agent; PATCH {name?, interval_s?} changes it; DELETE revokes it."""
 
+    tag = "Agents"
+    read_scope = write_scope = Scope.AGENTS
+
+    @extend_schema(responses={200: AgentAnswer})
     def get(self, request: Request, agent_id: UUID) -> Response:
-        """Return it."""
+        """Read one agent."""
         return Response(AgentAnswer(self._own(agent_id)).data, headers=NOT_KEPT)
 
+    @extend_schema(request=AgentChange, responses={200: AgentAnswer})
     def patch(self, request: Request, agent_id: UUID) -> Response:
-        """Return it as it is now."""
+        """Rename an agent, or change how often it posts."""
         agent, wanted = self._own(agent_id), self.cleaned(AgentChange, request.data)
-        changed = agent_change(agent=agent, via=_via(request), now=utc_now(), **wanted)
+        changed = agent_change(agent=agent, via=self.via(), now=utc_now(), **wanted)
         return Response(AgentAnswer(changed).data, headers=NOT_KEPT)
 
+    @extend_schema(responses={204: None})
     def delete(self, request: Request, agent_id: UUID) -> Response:
-        """Erase its secret; 204, or 400 while it is followed."""
-        agent_end(agent=self._own(agent_id), via=_via(request), now=utc_now())
+        """Revoke an agent. Its secret is erased; refused while it is followed."""
+        agent_end(agent=self._own(agent_id), via=self.via(), now=utc_now())
         return Response(status=204)
 
     def _own(self, agent_id: UUID) -> PushAgent:
@@ -98,27 +117,35 @@ class AgentView(ApiView):
 class AgentSecretView(ApiView):
     """POST gives an agent a new secret; the old one signs nothing any more."""
 
+    tag = "Agents"
+    write_scope = Scope.AGENTS
+
+    @extend_schema(request=None, responses={200: AgentWithSecret})
+    @once
     @sensitive_variables()
     def post(self, request: Request, agent_id: UUID) -> Response:
-        """Return the agent with its new secret, shown this once."""
+        """Give an agent a new secret. It is shown this once; the old one signs nothing any more."""
         agent = agent_get(user=request.user, agent_id=agent_id)
-        made = agent_rotate(agent=agent, via=_via(request), now=utc_now())
+        made = agent_rotate(agent=agent, via=self.via(), now=utc_now())
         return Response(_with_secret(made), headers=NOT_KEPT)
 
 
 class AgentPositionsView(ApiView):
     """POST {at, sequence, equity, positions}, signed by the agent. No token and no session counts here."""
 
+    tag = "Agents"
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = ()  # each agent has a pace of its own
 
     def get_authenticate_header(self, request: Request) -> str:
         """Name the way to sign, so that a refusal is a 401."""
         return SCHEME
 
+    @extend_schema(request=PositionsPost, responses={200: PositionsPosted}, parameters=SIGNED)
     @sensitive_variables()
     def post(self, request: Request, agent_id: UUID) -> Response:
-        """Return {"sequence", "repeated"}; 200 also for the same post once more, which does nothing."""
+        """Post what an agent holds, signed by it. The same post once more does nothing."""
         body = request.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLarge

@@ -7,8 +7,8 @@ neither door helps to guess at the other.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from allauth.account.adapter import get_adapter
@@ -21,13 +21,15 @@ from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from accounts.adapters import lock_text
-from accounts.models import User
+from accounts.domain.scopes import scopes_clean
+from accounts.models import AuditEntry, User
 from accounts.second_factor import second_factor_check
+from accounts.selectors import portfolio_get
 from accounts.services import api_tokens_revoke
+from accounts.tokens import NewToken, api_token_create, api_token_seen
+from core.clock import utc_now
 from core.errors import InputError, RateLimited
 
-TOKEN_LIFETIME: Final = timedelta(days=30)
-MAX_TOKENS: Final = 10
 _NOT_KNOWN: Final = "This API token is not known or has expired. Ask for a new one."
 _TOKEN = re.compile(rb"^[0-9a-zA-Z]{15,128}$")
 
@@ -46,22 +48,29 @@ class ApiTokenAuthentication(TokenAuthentication):
             user, auth_token = super().authenticate_credentials(token)
         except AuthenticationFailed:
             raise AuthenticationFailed(_NOT_KNOWN) from None
+        if not hasattr(auth_token, "grant"):  # made by other hands: nothing says what it may do
+            raise AuthenticationFailed(_NOT_KNOWN)
+        api_token_seen(record=auth_token.grant, now=utc_now())
         return user, auth_token
 
 
-@dataclass(frozen=True, slots=True)
-class NewToken:
-    """A token at its only moment in the clear, and when it ends."""
-
-    token: str
-    expires_at: datetime
-
-
-def token_create(*, request: Request, email: str, password: str, code: str = "") -> NewToken:
+def token_create(
+    *,
+    request: Request,
+    email: str,
+    password: str,
+    code: str = "",
+    scopes: Sequence[str],
+    days: int,
+    portfolio_id: int | None = None,
+) -> NewToken:
     """Exchange e-mail and password for an API token; the oldest is dropped when there are too many.
 
-    :param code: of the authenticator app, or a recovery code; needed where the person has a second factor
-    :raises InputError: the pair or the code is wrong; whether the address has an account is not told
+    :param code: of the person's second factor; needed where there is one
+    :param portfolio_id: the only portfolio it is to reach
+    :raises InputError: the pair is wrong; whether the address has an account is not told. Or the code is
+        missing or wrong, or a scope is not known
+    :raises NotFound: the person has no such portfolio
     :raises Throttled: too many failures for this address or this e-mail
     """
     user = _signed_in(request=request._request, email=email, password=password)
@@ -69,10 +78,15 @@ def token_create(*, request: Request, email: str, password: str, code: str = "")
         second_factor_check(request=request._request, user=user, code=code)
     except RateLimited as error:
         raise Throttled(wait=settings.LOCKOUT_SECONDS, detail=str(error)) from None
-    newest_first = AuthToken.objects.filter(user=user).order_by("-created").values_list("pk", flat=True)
-    AuthToken.objects.filter(pk__in=list(newest_first[MAX_TOKENS - 1 :])).delete()
-    stored, token = AuthToken.objects.create(user=user, expiry=TOKEN_LIFETIME)
-    return NewToken(token=token, expires_at=stored.expiry)
+    return api_token_create(
+        owner=user,
+        name="",
+        scopes=scopes_clean(wanted=scopes),
+        lifetime=timedelta(days=days),
+        portfolio=None if portfolio_id is None else portfolio_get(user=user, portfolio_id=portfolio_id),
+        via=AuditEntry.Via.API.value,
+        now=utc_now(),
+    )
 
 
 def tokens_end_with_password(sender: object, *, user: User, **more: Any) -> None:

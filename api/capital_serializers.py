@@ -8,10 +8,10 @@ from rest_framework import serializers
 
 from allocation.models import Reservation
 from allocation.reservations import WAIT_MAX_S
+from api.fields import PlainDecimalField, Shape, number, whole
 from api.serializers import StrictSerializer
-from api.trading_serializers import PlainDecimalField
 from core.decimals import PRICE_STEP, QUANTITY_STEP
-from core.types import OrderSide
+from execution.models import SIDE_CHOICES
 
 PRIORITIES = {label.lower(): value for value, label in Reservation.Priority.choices}
 SOURCE = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}\Z"
@@ -31,9 +31,31 @@ class CapitalUse(StrictSerializer):
     """The limit entry to place behind a grant."""
 
     instrument = serializers.CharField(max_length=48)
-    side = serializers.ChoiceField(choices=[side.value for side in OrderSide])
+    side = serializers.ChoiceField(choices=SIDE_CHOICES)
     quantity = serializers.DecimalField(max_digits=36, decimal_places=12, min_value=QUANTITY_STEP)
     limit_price = serializers.DecimalField(max_digits=28, decimal_places=12, min_value=PRICE_STEP)
+
+
+class CapitalSum(Shape):
+    """How many requests, over how much."""
+
+    count = whole()
+    amount = number()
+
+
+class CapitalTotals(Shape):
+    """The capital of a portfolio, and what of it is granted and waits."""
+
+    total = number()
+    allocated = number()
+    cash = number()
+    free = number()
+    reserved = number()
+    committed = number()
+    deployed = number()
+    deficit = number()
+    granted = CapitalSum()
+    waiting = CapitalSum()
 
 
 class CapitalAnswer(serializers.ModelSerializer[Reservation]):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.credentials import credential_get, credential_rename, credentials_of
 from accounts.domain.keys import KEY_LENGTH, NAME_LENGTH, PASSPHRASE_LENGTH, SECRET_LENGTH
-from accounts.models import AuditEntry, Credential, User
+from accounts.domain.scopes import Scope
+from accounts.models import Credential
+from api.base import NOT_KEPT, ApiView
+from api.idempotency import once
 from api.serializers import StrictSerializer
-from api.views import ApiView
 from core.clock import utc_now
 from engine.credentials import KeyWish, credential_add, credential_end
-
-NOT_KEPT = {"Cache-Control": "no-store"}
 
 
 class KeyAdd(StrictSerializer):
@@ -53,46 +52,60 @@ class KeyAnswer(serializers.ModelSerializer[Credential]):
         )  # fmt: skip
 
 
-def _via(request: Request) -> str:
-    return (AuditEntry.Via.PAGE if request.auth is None else AuditEntry.Via.API).value
+class KeyList(serializers.Serializer[object]):
+    """The keys of a person."""
+
+    count = serializers.IntegerField()
+    results = KeyAnswer(many=True)
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class CredentialListView(ApiView):
     """GET your keys; POST {venue, purpose, name, api_key, secret, …} has its venue asked and keeps one."""
 
+    tag = "Keys"
+    read_scope = write_scope = Scope.KEYS
+
+    @extend_schema(responses={200: KeyList})
     def get(self, request: Request) -> Response:
-        """Return at most 20, oldest first; revoked ones are not listed."""
+        """List your keys at exchanges, oldest first. At most 20; revoked ones are not listed."""
         answer = KeyAnswer(credentials_of(user=request.user), many=True).data
         return Response({"count": len(answer), "results": answer}, headers=NOT_KEPT)
 
+    @extend_schema(request=KeyAdd, responses={201: KeyAnswer})
+    @once
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        """Return what is kept: 201; 400 where the key is refused, 503 where its venue does not answer."""
+        """Enter a key. Its venue is asked what it may do; one that can withdraw is refused."""
+        self.unbound()
         wish = KeyWish(**self.cleaned(KeyAdd, request.data))
-        made = credential_add(owner=cast("User", request.user), wish=wish, via=_via(request), now=utc_now())
+        made = credential_add(owner=self.person(), wish=wish, via=self.via(), now=utc_now())
         return Response(KeyAnswer(made).data, status=201, headers=NOT_KEPT)
 
 
 class CredentialView(ApiView):
     """GET one key; PATCH {name} renames it; DELETE erases it."""
 
+    tag = "Keys"
+    read_scope = write_scope = Scope.KEYS
+
+    @extend_schema(responses={200: KeyAnswer})
     def get(self, request: Request, credential_id: int) -> Response:
-        """Return what may be seen of it."""
+        """Read what may be seen of a key. Its secret never may."""
         return Response(KeyAnswer(self._own(credential_id)).data, headers=NOT_KEPT)
 
+    @extend_schema(request=KeyChange, responses={200: KeyAnswer})
     def patch(self, request: Request, credential_id: int) -> Response:
-        """Return it under its new name."""
+        """Rename a key."""
         credential = self._own(credential_id)  # before the body: whose it is is told to nobody else
         wanted = self.cleaned(KeyChange, request.data)
-        renamed = credential_rename(
-            credential=credential, name=wanted["name"], via=_via(request), now=utc_now()
-        )
+        renamed = credential_rename(credential=credential, name=wanted["name"], via=self.via(), now=utc_now())
         return Response(KeyAnswer(renamed).data, headers=NOT_KEPT)
 
+    @extend_schema(responses={204: None})
     def delete(self, request: Request, credential_id: int) -> Response:
-        """Erase it; 204, or 400 where something still uses it."""
-        credential_end(credential=self._own(credential_id), via=_via(request), now=utc_now())
+        """Erase a key. Refused where something still uses it."""
+        credential_end(credential=self._own(credential_id), via=self.via(), now=utc_now())
         return Response(status=204)
 
     def _own(self, credential_id: int) -> Credential:

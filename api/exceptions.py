@@ -14,14 +14,19 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from accounts.answers import OutcomeUnknown, StillWorking
 from allocation.reservations import ReservationGone
+from api.permissions import MissingScope
 from api.renderers import SaidRenderer
-from core.errors import InputError, NotFound, RetryLater
+from core.errors import InputError, KeyReused, NotFound, RetryLater
 
 logger = logging.getLogger(__name__)
 
+STORE_ERRORS: Final = (OperationalError, InterfaceError, RedisError, ConnectionError)
+_AWAY: Final = status.HTTP_503_SERVICE_UNAVAILABLE
+
 PROBLEM_TYPE: Final = "application/problem+json"
-_TITLES: Final = {
+TITLES: Final = {
     400: ("invalid-request", "The request makes no sense"),
     401: ("not-signed-in", "Sign in first"),
     403: ("not-allowed", "Not allowed"),
@@ -29,6 +34,7 @@ _TITLES: Final = {
     405: ("method-not-allowed", "Method not allowed"),
     406: ("not-acceptable", "No such representation"),
     409: ("conflict", "It is not as you think any more"),
+    422: ("key-used", "This key stands for another request"),
     413: ("too-large", "The request is too large"),
     415: ("unsupported-media-type", "Send JSON"),
     429: ("too-many-requests", "Too many requests"),
@@ -54,10 +60,15 @@ class ProblemRenderer(SaidRenderer):
 def problem_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """Answer an error as problem+json.
 
-    InputError is 400, NotFound 404, ReservationGone 409, RetryLater and a database or Redis out of reach
-    503; anything else is a fault of our own: logged with its traceback, answered with 500 and nothing of it.
+    InputError is 400, NotFound 404, ReservationGone 409, a key that was used for something else 422,
+    RetryLater and a database or Redis out of reach 503; anything else is a fault of our own: logged with its
+    traceback, answered with 500 and nothing of it.
     """
     known = _as_api_exception(error)
+    if isinstance(error, STORE_ERRORS):
+        logger.error("a store did not answer", exc_info=error)
+    elif known.status_code == status.HTTP_500_INTERNAL_SERVER_ERROR:
+        logger.error("a request failed", exc_info=error)
     headers: dict[str, str] = {}
     if header := getattr(known, "auth_header", None):
         headers["WWW-Authenticate"] = header
@@ -66,6 +77,11 @@ def problem_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     set_rollback()
     _answer_in_problem_json(context)
     return Response(_problem(known), status=known.status_code, headers=headers, content_type=PROBLEM_TYPE)
+
+
+def status_of(error: Exception) -> int:
+    """Return the status with which an error is answered; 500 where it is a fault of our own."""
+    return _as_api_exception(error).status_code
 
 
 def _as_api_exception(error: Exception) -> exceptions.APIException:
@@ -77,36 +93,36 @@ def _as_api_exception(error: Exception) -> exceptions.APIException:
             return exceptions.NotFound(str(error) or "There is nothing at this address.")
         case PermissionDenied():
             return exceptions.PermissionDenied()
+        case KeyReused():
+            return _of_status(status.HTTP_422_UNPROCESSABLE_ENTITY, error.message)
         case InputError():
             return exceptions.ValidationError({error.field or "detail": [error.message]})
-        case ReservationGone():
-            return _conflict(str(error))
+        case ReservationGone() | OutcomeUnknown():
+            return _of_status(status.HTTP_409_CONFLICT, str(error))
+        case StillWorking():
+            return _of_status(status.HTTP_409_CONFLICT, str(error), wait_s=1)
         case RetryLater():
-            return _try_again(str(error), wait_s=error.retry_after_s)
-        case OperationalError() | InterfaceError() | RedisError() | ConnectionError():
-            logger.error("a store did not answer", exc_info=error)
-            return _try_again("The server cannot reach its data right now. Try again in a moment.", wait_s=5)
-    logger.error("a request failed", exc_info=error)
+            return _of_status(_AWAY, str(error), wait_s=error.retry_after_s)
+    if isinstance(error, STORE_ERRORS):
+        return _of_status(
+            _AWAY, "The server cannot reach its data right now. Try again in a moment.", wait_s=5
+        )
     return exceptions.APIException("The fault is ours and has been logged. Try again later.")
 
 
-def _conflict(detail: str) -> exceptions.APIException:
+def _of_status(status_code: int, detail: str, *, wait_s: float | None = None) -> exceptions.APIException:
     problem = exceptions.APIException(detail)
-    problem.status_code = status.HTTP_409_CONFLICT
-    return problem
-
-
-def _try_again(detail: str, *, wait_s: float | None) -> exceptions.APIException:
-    problem = exceptions.APIException(detail)
-    problem.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    problem.status_code = status_code
     problem.wait = wait_s  # type: ignore[attr-defined]
     return problem
 
 
 def _problem(error: exceptions.APIException) -> dict[str, Any]:
     status_code = error.status_code
-    slug, title = _TITLES.get(status_code, ("error", "The request failed"))
+    slug, title = TITLES.get(status_code, ("error", "The request failed"))
     problem: dict[str, Any] = {"type": f"urn:ensemble:problem:{slug}", "title": title, "status": status_code}
+    if isinstance(error, MissingScope):
+        problem |= {"type": "urn:ensemble:problem:missing-scope", "scope": error.scope.value}
     if not isinstance(error, exceptions.ValidationError):
         return {**problem, "detail": str(error.detail)}
     fields = _messages(error.detail)

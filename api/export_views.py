@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Final
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from api.views import ApiView
+from api.base import ApiView
 from core.clock import utc_now
-from engine.exports import Export, export_open, moment_read
+from engine.domain.export_format import CONTENT_TYPES
+from engine.exports import SUBJECTS, Export, export_open, moment_read
+
+ENDINGS: Final = [ending.value for ending in CONTENT_TYPES]
+_MOMENT: Final = "A day (UTC) or a moment in ISO 8601 with its zone."
+ASKED: Final = [
+    OpenApiParameter("from", type=str, description=_MOMENT),
+    OpenApiParameter("to", type=str, description=f"{_MOMENT} A day is included."),
+    OpenApiParameter("what", type=str, location=OpenApiParameter.PATH, enum=sorted(SUBJECTS)),
+    OpenApiParameter("ending", type=str, location=OpenApiParameter.PATH, enum=ENDINGS),
+]
+FILES: Final = {(200, media): OpenApiTypes.STR for media in CONTENT_TYPES.values()}
 
 
 class AnyAccept(BaseContentNegotiation):
@@ -40,10 +54,12 @@ class ExportView(ApiView):
     ``COMMIT;`` in SQL.
     """
 
+    tag = "Exports"
     content_negotiation_class = AnyAccept
 
+    @extend_schema(parameters=ASKED, responses=FILES)
     def get(self, request: Request, *, portfolio_id: int, what: str, ending: str) -> StreamingHttpResponse:
-        """Return the file; 404 for another's portfolio, 400 for a subject, format or time that is none."""
+        """Take rows out as a file. What and in which format is in the address; written while it is read."""
         typed = request.query_params
         export = export_open(
             portfolio=self.portfolio(),

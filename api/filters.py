@@ -7,9 +7,10 @@ from rest_framework.pagination import CursorPagination, LimitOffsetPagination
 
 from accounts.models import AuditEntry
 from accounts.selectors import BIGGEST_ID
-from allocation.models import Reservation
+from allocation.models import BreakerTrip, LedgerEntry, Reservation
 from engine.models import Command, Decision, ExitTrigger
-from execution.models import Order
+from execution.models import Fill, Order
+from positions.models import ConflictApproval, ConflictRecord, Position
 from traders.models import StrategySignal
 
 
@@ -102,7 +103,92 @@ class SignalFilter(django_filters.FilterSet):
         fields: tuple[str, ...] = ()
 
 
-class DecisionPages(CursorPagination):
+class PositionFilter(django_filters.FilterSet):
+    """?status=active,closing&underlying=BTC&open=true&since=… (since: wall time of its opening)"""
+
+    status = WordsFilter(field_name="status", max_length=12)
+    underlying = django_filters.CharFilter(field_name="underlying", max_length=48)
+    open = django_filters.BooleanFilter(field_name="closed_at", lookup_expr="isnull")
+    since = django_filters.IsoDateTimeFilter(field_name="opened_at", lookup_expr="gte")
+
+    class Meta:
+        model = Position
+        fields: tuple[str, ...] = ()
+
+
+class ClosedFilter(django_filters.FilterSet):
+    """?underlying=BTC&since=… (since: wall time of its closing)"""
+
+    underlying = django_filters.CharFilter(field_name="underlying", max_length=48)
+    since = django_filters.IsoDateTimeFilter(field_name="closed_at", lookup_expr="gte")
+
+    class Meta:
+        model = Position
+        fields: tuple[str, ...] = ()
+
+
+class FillFilter(django_filters.FilterSet):
+    """?underlying=BTC&order=12&since=2026-01-01T00:00:00Z"""
+
+    underlying = django_filters.CharFilter(field_name="order__underlying", max_length=48)
+    order = django_filters.NumberFilter(
+        field_name="order_id", min_value=1, max_value=BIGGEST_ID, decimal_places=0
+    )
+    since = django_filters.IsoDateTimeFilter(field_name="received_at", lookup_expr="gte")
+
+    class Meta:
+        model = Fill
+        fields: tuple[str, ...] = ()
+
+
+class LedgerFilter(django_filters.FilterSet):
+    """?kind=deposit,fee&since=2026-01-01T00:00:00Z"""
+
+    kind = WordsFilter(field_name="kind", max_length=12)
+    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+
+    class Meta:
+        model = LedgerEntry
+        fields: tuple[str, ...] = ()
+
+
+class ConflictFilter(django_filters.FilterSet):
+    """?underlying=BTC&rule=combine&standing=true&since=2026-01-01T00:00:00Z"""
+
+    underlying = django_filters.CharFilter(field_name="underlying", max_length=48)
+    rule = WordsFilter(field_name="rule", max_length=8)
+    standing = django_filters.BooleanFilter(field_name="ended_at", lookup_expr="isnull")
+    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+
+    class Meta:
+        model = ConflictRecord
+        fields: tuple[str, ...] = ()
+
+
+class ApprovalFilter(django_filters.FilterSet):
+    """?status=waiting&underlying=BTC"""
+
+    status = WordsFilter(field_name="status", max_length=8)
+    underlying = django_filters.CharFilter(field_name="underlying", max_length=48)
+
+    class Meta:
+        model = ConflictApproval
+        fields: tuple[str, ...] = ()
+
+
+class TripFilter(django_filters.FilterSet):
+    """?kind=daily_loss&standing=true&since=2026-01-01T00:00:00Z"""
+
+    kind = WordsFilter(field_name="kind", max_length=16)
+    standing = django_filters.BooleanFilter(field_name="reset_at", lookup_expr="isnull")
+    since = django_filters.IsoDateTimeFilter(field_name="tripped_at", lookup_expr="gte")
+
+    class Meta:
+        model = BreakerTrip
+        fields: tuple[str, ...] = ()
+
+
+class NewestFirst(CursorPagination):
     """Newest first; a cursor, so that pages hold still while new decisions arrive."""
 
     ordering: str | tuple[str, ...] = "-id"
@@ -111,7 +197,13 @@ class DecisionPages(CursorPagination):
     page_size_query_param = "limit"
 
 
-class CommandPages(DecisionPages):
+class ClosedPages(NewestFirst):
+    """The one closed last first."""
+
+    ordering = ("-closed_at", "-id")
+
+
+class CommandPages(NewestFirst):
     """The same for commands, whose ids are random."""
 
     ordering = ("-accepted_at", "id")
@@ -129,7 +221,7 @@ class CapitalFilter(django_filters.FilterSet):
         fields: tuple[str, ...] = ()
 
 
-class CapitalPages(DecisionPages):
+class CapitalPages(NewestFirst):
     """Newest first."""
 
     ordering = ("-requested_at", "id")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any, cast
 
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
 from accounts.services import NAME_LENGTH
+from api.base import ApiView
 from api.exceptions import BodyTooLarge
+from api.idempotency import once
 from api.parsers import LimitedJSONParser
-from api.views import ApiView
 from core.clock import utc_now
 from core.errors import BooksDiffer, InputError
 from engine.domain.state_json import SIZE_MAX
@@ -53,6 +55,12 @@ class ImportAnswer(serializers.ModelSerializer[StateImport]):
         fields = ("id", "status", "report", "portfolio_id", "created_at", "done_at")
 
 
+class ImportList(serializers.Serializer[Any]):
+    """The newest imports."""
+
+    results = ImportAnswer(many=True)
+
+
 class ImportConfirm(serializers.Serializer[Any]):
     """What the new portfolio is called."""
 
@@ -62,15 +70,20 @@ class ImportConfirm(serializers.Serializer[Any]):
 class ImportListView(ApiView):
     """POST a state file, get what would be made of it; nothing of yours changes. GET your imports."""
 
+    tag = "Imports"
     parser_classes = (StateFileParser,)
 
+    @extend_schema(responses={200: ImportList})
     def get(self, request: Request) -> Response:
-        """Return the newest imports."""
+        """List your newest imports."""
         rows = StateImport.objects.filter(owner=_person(request)).defer("text")[:50]
         return Response({"results": ImportAnswer(rows, many=True).data})
 
+    @extend_schema(request={"application/json": {"type": "object"}}, responses={201: ImportAnswer})
+    @once
     def post(self, request: Request) -> Response:
-        """Keep the file, answer with its preview."""
+        """Preview a state file. It is kept, and nothing of yours changes before you confirm it."""
+        self.unbound()
         made = state_preview(
             owner=_person(request), text=str(cast("Mapping[str, str]", request.data)["text"]), now=utc_now()
         )
@@ -80,12 +93,17 @@ class ImportListView(ApiView):
 class ImportView(ApiView):
     """GET one import. POST {name} confirms it into a new paper portfolio; again, it is the same one."""
 
+    tag = "Imports"
+
+    @extend_schema(responses={200: ImportAnswer})
     def get(self, request: Request, import_id: int) -> Response:
-        """Return it as it stands."""
+        """Read an import as it stands."""
         return Response(ImportAnswer(import_get(user=_person(request), import_id=import_id)).data)
 
+    @extend_schema(request=ImportConfirm, responses={200: ImportAnswer})
+    @once
     def post(self, request: Request, import_id: int) -> Response:
-        """Take it over."""
+        """Take a state file over into a new paper portfolio. Again, it is the same one."""
         found = import_get(user=_person(request), import_id=import_id)
         wanted = self.cleaned(ImportConfirm, request.data)
         try:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.filters import DecisionPages
+from api.base import ApiView, PagedView
+from api.fields import PlainDecimalField
 from api.serializers import DecisionAnswer
-from api.trading_serializers import PlainDecimalField
-from api.views import ApiView
 from core.clock import utc_now
 from engine.independence import portfolio_independence
 from engine.models import AnsweredChange
@@ -34,21 +33,18 @@ class ChangeAnswer(serializers.ModelSerializer[AnsweredChange]):
         )  # fmt: skip
 
 
-class ChangeListView(ApiView, GenericAPIView[AnsweredChange]):
+class ChangeListView(PagedView):
     """GET a followed trader's changes, newest first: ?limit=…&cursor=…"""
 
+    tag = "Traders"
+    list_summary = "List a followed trader's changes with the decision each got first, newest first."
     serializer_class = ChangeAnswer
-    pagination_class = DecisionPages
+    filter_backends = ()
 
     def get_queryset(self) -> QuerySet[AnsweredChange]:
         """Return the changes of the trader behind the follow."""
         rows = AnsweredChange.objects.filter(follow=self.follow())
         return rows.select_related("decision").prefetch_related("decision__follows")
-
-    def get(self, request: Request, portfolio_id: int, follow_id: int) -> Response:
-        """Return one page: {next, previous, results}."""
-        page = self.paginate_queryset(self.get_queryset())
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class PairAnswer(serializers.Serializer[Any]):
@@ -74,9 +70,10 @@ class IndependenceAnswer(serializers.Serializer[Any]):
 class IndependenceView(ApiView):
     """GET the effective number of independent traders, and each pair."""
 
-    serializer_class = IndependenceAnswer
+    tag = "Risk"
 
+    @extend_schema(responses={200: IndependenceAnswer})
     def get(self, request: Request, portfolio_id: int) -> Response:
-        """Return it as of now."""
+        """Read how many independent traders the portfolio follows, and each pair."""
         found = portfolio_independence(portfolio=self.portfolio(), now=utc_now())
         return Response(IndependenceAnswer(found).data)

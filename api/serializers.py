@@ -6,11 +6,13 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.models import Portfolio
+from accounts.models import POLICY_CHOICES, PROFILE_CHOICES, RULE_CHOICES, Portfolio
 from allocation.models import Follow
 from core.decimals import plain
 from engine.models import Decision
 from traders.models import KIND_CHOICES, Trader
+
+FOLLOW_WISHES = [("active", "Active"), ("paused", "Paused")]
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -26,14 +28,14 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class TokenRequest(StrictSerializer):
-    """E-mail and password, in exchange for a token."""
+class PortfolioOpen(StrictSerializer):
+    """A new portfolio; what is left out is as on the page."""
 
-    email = serializers.EmailField(max_length=254)
-    password = serializers.CharField(max_length=512, trim_whitespace=False)
-    code = serializers.CharField(
-        max_length=20, default="", help_text="Of the second factor, where the account has one."
-    )
+    name = serializers.CharField(max_length=80)
+    policy = serializers.ChoiceField(choices=POLICY_CHOICES, required=False)
+    risk_profile = serializers.ChoiceField(choices=PROFILE_CHOICES, required=False)
+    conflict_rule = serializers.ChoiceField(choices=RULE_CHOICES, required=False)
+    auto_rebalance = serializers.BooleanField(required=False)
 
 
 class FollowStart(StrictSerializer):
@@ -47,7 +49,7 @@ class FollowStart(StrictSerializer):
 class FollowChange(StrictSerializer):
     """Pause or resume (``status``), move to another place, or choose what a change of style does."""
 
-    status = serializers.ChoiceField(choices=[("active", "Active"), ("paused", "Paused")], required=False)
+    status = serializers.ChoiceField(choices=FOLLOW_WISHES, required=False)
     place = serializers.IntegerField(min_value=1, max_value=10, required=False)
     style_action = serializers.ChoiceField(choices=Follow.StyleAction.choices, required=False)
 
@@ -129,6 +131,13 @@ class FollowAnswer(serializers.ModelSerializer[Follow]):
             "id", "trader", "status", "join_mode", "place", "hue", "weight", "joined", "created_at",
             "resumed_at", "style_action",
         )  # fmt: skip
+
+
+class FollowList(serializers.Serializer[Any]):
+    """The follows of a portfolio, in their order."""
+
+    count = serializers.IntegerField()
+    results = FollowAnswer(many=True)
 
 
 class DecisionAnswer(serializers.ModelSerializer[Decision]):

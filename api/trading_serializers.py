@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any
-
 from rest_framework import serializers
 
 from accounts.models import AuditEntry
+from api.fields import PlainDecimalField
 from api.serializers import StrictSerializer
 from core.decimals import plain, to_price
 from engine.models import Command, FillFidelity
@@ -44,17 +42,6 @@ class CommandAnswer(serializers.ModelSerializer[Command]):
     def get_asked_by(self, command: Command) -> str | None:
         """Return the e-mail address of who asked; null for the system."""
         return command.asked_by.email if command.asked_by else None
-
-
-class PlainDecimalField(serializers.DecimalField):
-    """A Decimal as the API writes them: a string without trailing zeros."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(max_digits=None, decimal_places=None, read_only=True, **options)
-
-    def to_representation(self, value: Decimal) -> str:
-        """Return the number as text."""
-        return plain(value)
 
 
 class OrderSliceAnswer(serializers.ModelSerializer[OrderSlice]):

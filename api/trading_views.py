@@ -7,18 +7,20 @@ page. The answer 202 holds the command; what comes of it arrives on the socket, 
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django_filters.rest_framework import DjangoFilterBackend
-from rest_framework.generics import GenericAPIView
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import AuditEntry, User
+from accounts.domain.scopes import Scope
+from accounts.models import AuditEntry
 from accounts.selectors import BIGGEST_ID
-from api.filters import AuditFilter, CommandFilter, CommandPages, DecisionPages, OrderFilter
+from api.asking import command_ask
+from api.base import NOT_KEPT, ApiView, PagedView
+from api.filters import AuditFilter, CommandFilter, CommandPages, OrderFilter
+from api.idempotency import KEY_HEADER, key_read
 from api.trading_serializers import (
     AuditAnswer,
     CommandAnswer,
@@ -27,32 +29,19 @@ from api.trading_serializers import (
     OrderStory,
     StopRequest,
 )
-from api.views import ApiView
-from core.clock import utc_now
 from core.errors import InputError, NotFound
-from core.ids import uuid_new
-from engine.commands import command_accept, command_get, commands_of
+from engine.commands import command_get, commands_of
 from engine.models import Command
 from execution.models import Order
-
-KEY_HEADER: Final = "Idempotency-Key"
-
-
-class PagedView(ApiView, GenericAPIView[Any]):
-    """GET a list, newest first, in pages: {next, previous, results}."""
-
-    pagination_class: Any = DecisionPages
-    filter_backends = (DjangoFilterBackend,)
-
-    def get(self, request: Request, portfolio_id: int) -> Response:
-        """Return one page."""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 class CommandListView(PagedView):
     """GET the commands; POST {kind, data} with the header Idempotency-Key asks for one."""
 
+    tag = "Commands"
+    keyed = True
+    list_summary = "List the commands, newest first."
+    write_scope = None  # depends on the kind, see ``api.asking``
     serializer_class = CommandAnswer
     pagination_class = CommandPages
     filterset_class = CommandFilter
@@ -61,57 +50,57 @@ class CommandListView(PagedView):
         """Return the commands of the caller's portfolio."""
         return commands_of(portfolio=self.portfolio())
 
+    def check_throttles(self, request: Request) -> None:
+        """Hold nobody up who presses the emergency stop."""
+        asked = request.data if request.method == "POST" else None
+        if not (isinstance(asked, dict) and asked.get("kind") == Command.Kind.EMERGENCY_STOP):
+            super().check_throttles(request)
+
+    @extend_schema(request=CommandRequest, responses={202: CommandAnswer})
     def post(self, request: Request, portfolio_id: int) -> Response:
-        """Accept a command; 202 with it. The same key again answers with the same command."""
+        """Ask for a command. It is checked and stored at once; a worker carries it out."""
         portfolio = self.portfolio()
         wanted = self.cleaned(CommandRequest, request.data)
-        key = request.headers.get(KEY_HEADER, "")
-        if not key:
+        if not key_read(request):
             raise InputError(
                 f"Send the header {KEY_HEADER}: a text of your own, new for each wish.", field=KEY_HEADER
             )
-        command = command_accept(
-            portfolio=portfolio,
-            kind=wanted["kind"],
-            data=wanted["data"],
-            key=key,
-            asked_by=cast("User", request.user),
-            via=AuditEntry.Via.PAGE if request.auth is None else AuditEntry.Via.API,
-            now=utc_now(),
-        )
-        return Response(CommandAnswer(command).data, status=202)
+        return command_ask(self, portfolio=portfolio, kind=wanted["kind"], data=wanted["data"])
 
 
 class EmergencyStopView(ApiView):
     """POST {confirm, reason}: freeze at once, then cancel and close everything (RSK-3)."""
 
+    tag = "Commands"
+    keyed = True
+    write_scope = Scope.TRADE
+    throttle_classes = ()
+
+    @extend_schema(request=StopRequest, responses={202: CommandAnswer})
     def post(self, request: Request, portfolio_id: int) -> Response:
-        """Accept the stop, 202 with its command; the header Idempotency-Key may be left out."""
+        """Stop in an emergency. It freezes at once, cancels every order and closes every position."""
         portfolio = self.portfolio()
-        command = command_accept(
-            portfolio=portfolio,
-            kind=Command.Kind.EMERGENCY_STOP.value,
-            data=self.cleaned(StopRequest, request.data),
-            key=request.headers.get(KEY_HEADER, "") or f"stop {uuid_new()}",
-            asked_by=cast("User", request.user),
-            via=AuditEntry.Via.PAGE if request.auth is None else AuditEntry.Via.API,
-            now=utc_now(),
-        )
-        return Response(CommandAnswer(command).data, status=202)
+        data = self.cleaned(StopRequest, request.data)
+        return command_ask(self, portfolio=portfolio, kind=Command.Kind.EMERGENCY_STOP.value, data=data)
 
 
 class CommandView(ApiView):
     """GET one command."""
 
+    tag = "Commands"
+
+    @extend_schema(responses={200: CommandAnswer})
     def get(self, request: Request, portfolio_id: int, command_id: UUID) -> Response:
-        """Return it as it stands now."""
+        """Read a command with its answer, as it stands now."""
         command = command_get(portfolio=self.portfolio(), command_id=command_id)
-        return Response(CommandAnswer(command).data, headers={"Cache-Control": "no-store"})
+        return Response(CommandAnswer(command).data, headers=NOT_KEPT)
 
 
 class OrderListView(PagedView):
     """GET the orders: ?status=…&underlying=…&side=…&purpose=…&origin=…&command=…&since=…"""
 
+    tag = "Orders"
+    list_summary = "List the orders, newest first."
     serializer_class = OrderAnswer
     filterset_class = OrderFilter
 
@@ -123,8 +112,11 @@ class OrderListView(PagedView):
 class OrderView(ApiView):
     """GET one order with its slices, every change of its status, and its fills."""
 
+    tag = "Orders"
+
+    @extend_schema(responses={200: OrderStory})
     def get(self, request: Request, portfolio_id: int, order_id: int) -> Response:
-        """Return it."""
+        """Read one order, with for whom it is, every change of its status, and every fill."""
         own = Order.objects.filter(portfolio=self.portfolio())
         order = None
         if order_id <= BIGGEST_ID:
@@ -141,6 +133,8 @@ class OrderView(ApiView):
 class AuditListView(PagedView):
     """GET who did or tried what: ?action=…&outcome=…&via=…&command=…&since=…"""
 
+    tag = "Decisions"
+    list_summary = "List who did or tried what, newest first."
     serializer_class = AuditAnswer
     filterset_class = AuditFilter
 

@@ -16,7 +16,6 @@ from benchmarks._demo_site import DIRECTORY, people_make, programs, quantile, se
 LOGS: Final = DIRECTORY / "log"  # Django is set up from here on
 
 from django.db import connection  # noqa: E402
-from knox.models import AuthToken  # noqa: E402
 
 from accounts.models import Portfolio  # noqa: E402
 from core.clock import utc_now  # noqa: E402
@@ -24,6 +23,7 @@ from engine.models import Command  # noqa: E402
 from portfolio_site.supervisor import procfile_specs  # noqa: E402
 from positions.models import Position  # noqa: E402
 from tests.running import free_port, http_status, wait_until  # noqa: E402
+from tests.tokens import token_of  # noqa: E402
 from traders.models import Trader  # noqa: E402
 from traders.services import trader_wake  # noqa: E402
 
@@ -87,9 +87,10 @@ def took_ms(
 def measure() -> dict[str, Any]:
     """Run the site, the busy sync and the clients."""
     user, portfolios = people_make()
-    _, token = AuthToken.objects.create(user=user)
+    token = token_of(user)
     port = free_port()
-    site = procfile_specs(log_dir=LOGS, values={"HOST": "127.0.0.1", "PORT": str(port)})
+    paces = {"API_PERSON_PER_MINUTE": "1000000", "API_TOKEN_PER_MINUTE": "1000000"}
+    site = procfile_specs(log_dir=LOGS, values={"HOST": "127.0.0.1", "PORT": str(port), **paces})
     with programs(site):
         wait_until(
             lambda: http_status(f"http://127.0.0.1:{port}/readyz") == 200, timeout_s=60, what="the site"

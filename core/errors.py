@@ -2,7 +2,8 @@
 
     EnsembleError
     ├── InputError        the person who asked can put it right: show the message
-    │   └── NotFound      no such thing, or not theirs (the two are never told apart)
+    │   ├── NotFound      no such thing, or not theirs (the two are never told apart)
+    │   └── KeyReused     the key of the request stands for another one
     ├── RetryLater        try again after a pause; nothing happened
     │   ├── RateLimited   the other side asked for a pause
     │   └── BadAnswer     an answer came that cannot be used
@@ -33,6 +34,10 @@ class InputError(EnsembleError):
 
 class NotFound(InputError):
     """There is no such thing, or it belongs to someone else."""
+
+
+class KeyReused(InputError):
+    """The key that makes a request unrepeatable was sent with another request before."""
 
 
 class RetryLater(EnsembleError):

@@ -24,7 +24,7 @@ from django.db.models import Case, F, Q, QuerySet, When
 
 from accounts.audit import audit_write
 from accounts.models import AuditEntry, Portfolio, User
-from core.errors import BooksDiffer, InputError, NotFound, RetryLater
+from core.errors import BooksDiffer, InputError, KeyReused, NotFound, RetryLater
 from core.ids import uuid_new
 from engine.command_handlers import HANDLERS
 from engine.domain.command_data import shown
@@ -143,7 +143,7 @@ def _known(*, portfolio: Portfolio, key: str, kind: str, data: Mapping[str, Any]
     """Return the command this key was used for, if it was for the same."""
     command = Command.objects.filter(portfolio=portfolio, key=key).first()
     if command is not None and (command.kind != kind or command.data != data):
-        raise InputError("This key was used for another command. Make a new key for a new wish.", field="key")
+        raise KeyReused("This key was used for another command. Make a new key for a new wish.", field="key")
     return command
 
 

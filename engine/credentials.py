@@ -31,7 +31,7 @@ from accounts.domain.keys import (
     secret_clean,
     text_without,
 )
-from accounts.models import Credential, LiveAccount, User
+from accounts.models import Credential, KeptAnswer, LiveAccount, User
 from accounts.sealing import AccountKeys, SealBroken, keys_open
 from alerts.models import AlertChannel
 from allocation.models import Follow
@@ -50,6 +50,7 @@ SEALED_COLUMNS: Final[tuple[tuple[type[Model], str], ...]] = (
     (Credential, "sealed"),
     (PushAgent, "sealed"),
     (AlertChannel, "sealed"),
+    (KeptAnswer, "sealed"),
 )
 
 

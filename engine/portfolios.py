@@ -92,6 +92,56 @@ def portfolio_unstarted(*, portfolio: Portfolio) -> bool:
     return portfolio.dry_run and not Order.objects.filter(portfolio=portfolio).exists()
 
 
+@transaction.atomic
+def conflict_rule_set(*, portfolio: Portfolio, underlying: str, rule: str, now: datetime) -> None:
+    """Give one underlying a conflict rule of its own; every target is placed anew.
+
+    :raises InputError: it is no instrument's name, or no rule
+    """
+    capital_lock(portfolio_id=portfolio.pk)  # nobody else changes the rules between reading and saving
+    rules = _overrides(portfolio=portfolio) | {underlying: rule}
+    portfolio_settings_save(portfolio=portfolio, now=now, overrides=rules)
+
+
+@transaction.atomic
+def conflict_rule_unset(*, portfolio: Portfolio, underlying: str, now: datetime) -> None:
+    """Let one underlying follow the portfolio's rule again; harmless when it does already."""
+    capital_lock(portfolio_id=portfolio.pk)
+    rules = _overrides(portfolio=portfolio)
+    if rules.pop(underlying, None) is not None:
+        portfolio_settings_save(portfolio=portfolio, now=now, overrides=rules)
+
+
+@transaction.atomic
+def underlying_block(*, portfolio: Portfolio, underlying: str, now: datetime) -> None:
+    """Never open an underlying again; harmless when it is blocked already.
+
+    :raises InputError: it is no instrument's name
+    """
+    capital_lock(portfolio_id=portfolio.pk)
+    blocked = _blocked(portfolio=portfolio)
+    if underlying not in blocked:
+        portfolio_settings_save(portfolio=portfolio, now=now, blocked=sorted({*blocked, underlying}))
+
+
+@transaction.atomic
+def underlying_allow(*, portfolio: Portfolio, underlying: str, now: datetime) -> None:
+    """Allow an underlying again; harmless when it is allowed already."""
+    capital_lock(portfolio_id=portfolio.pk)
+    blocked = _blocked(portfolio=portfolio)
+    if underlying in blocked:
+        portfolio_settings_save(portfolio=portfolio, now=now, blocked=sorted(blocked - {underlying}))
+
+
+def _overrides(*, portfolio: Portfolio) -> dict[str, str]:
+    return dict(ConflictOverride.objects.filter(portfolio=portfolio).values_list("underlying", "rule"))
+
+
+def _blocked(*, portfolio: Portfolio) -> set[str]:
+    rows = BlockedUnderlying.objects.filter(portfolio=portfolio)
+    return set(rows.values_list("underlying", flat=True))
+
+
 def cash_deposit(
     *, portfolio: Portfolio, amount: Decimal, key: str, now: datetime, at_venue: bool = False
 ) -> None:

@@ -206,15 +206,21 @@ def closed_read(*, portfolio: Portfolio, page: str | int | None) -> ClosedList:
     )
     ordered = rows.order_by("-closed_at", "-id").prefetch_related("slices__follow__trader")
     chosen = Paginator(ordered, POSITIONS_PER_PAGE).get_page(page)
-    traded = _traded(positions=list(chosen.object_list))
+    found = closed_rows(positions=list(chosen.object_list))
     return ClosedList(
         page=chosen,
-        rows=tuple(_closed(position, traded.get(position.pk, {})) for position in chosen.object_list),
+        rows=found,
         count=sums["count"],
         won=sums["won"],
         net_pnl=sums["net"] or ZERO,
         fees=sums["paid"] or ZERO,
     )
+
+
+def closed_rows(*, positions: Sequence[Position]) -> tuple[ClosedPosition, ...]:
+    """Return what the fills of closed positions bought and sold, in one query."""
+    traded = _traded(positions=positions)
+    return tuple(_closed(position, traded.get(position.pk, {})) for position in positions)
 
 
 def _traded(*, positions: Sequence[Position]) -> dict[int, dict[str, Any]]:

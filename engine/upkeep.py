@@ -9,6 +9,7 @@ from typing import Final
 
 from django.db import DatabaseError
 
+from accounts.answers import answers_prune
 from accounts.models import Portfolio
 from alerts.failures import failures_prune
 from alerts.raising import alerts_prune
@@ -150,6 +151,8 @@ def prune(*, now: datetime) -> None:
     logger.info("pruned %s hours of traders' style", style_prune(now=now))
     logger.info("pruned %s gaps of the exit watch", gaps_prune(now=now))
     logger.info("pruned %s alerts, and %s failures of tasks", alerts_prune(now=now), failures_prune(now=now))
+    while answers_prune(now=now):
+        logger.info("pruned answers of the API")
     before = now - RESERVATIONS_KEPT
     logger.info("pruned %s sendings to venues", sends_prune(before=before))
     reservations_unlink(before=before)

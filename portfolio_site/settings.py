@@ -42,6 +42,8 @@ DATABASE_URL = read.text("DATABASE_URL", "") or embedded_database_url(var_dir=VA
 DATABASE_POOL = read.flag("DATABASE_POOL", default=False)  # asgi.py turns it on for the web process
 DATABASE_POOL_MAX = read.whole("DATABASE_POOL_MAX", 10, low=1, high=200)
 REDIS_URL = read.text("REDIS_URL", "") or embedded_redis_url(var_dir=VAR_DIR)
+API_PERSON_PER_MINUTE = read.whole("API_PERSON_PER_MINUTE", 600, low=10, high=1000000)
+API_TOKEN_PER_MINUTE = read.whole("API_TOKEN_PER_MINUTE", 300, low=10, high=1000000)
 METRICS_TOKEN = read.text("METRICS_TOKEN", "")
 EMAIL_URL = read.text("EMAIL_URL", "")  # empty: kept as files under VAR_DIR/mail
 DEFAULT_FROM_EMAIL = read.text("DEFAULT_FROM_EMAIL", "ensemble@localhost")
@@ -145,6 +147,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "knox",
     "django_filters",
+    "drf_spectacular",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -286,6 +289,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "portfolio_site.error_reports.ClosedReports"
 
+# What a token may do stands beside it, in accounts.models.tokens.
+KNOX_TOKEN_MODEL = "knox.AuthToken"  # noqa: S105 - the name of a model
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "knox.auth.TokenAuthentication",
@@ -297,7 +302,52 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.LimitOffsetPagination",
     "PAGE_SIZE": 50,
+    "DEFAULT_SCHEMA_CLASS": "api.openapi.ApiSchema",
     "COERCE_DECIMAL_TO_STRING": True,
+}
+
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Ensemble",
+    "VERSION": "1",
+    "DESCRIPTION": (
+        "Everything the pages do. Decimals are strings, times ISO-8601 UTC, percentages percent points. "
+        "Errors are problem+json (RFC 9457). Lists come newest first, in pages: follow `next`."
+    ),
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "AlertKind": "alerts.models.AlertKind",
+        "ApprovalStatus": "positions.models.ConflictApproval.Status",
+        "BreakerKind": "allocation.models.BreakerTrip.Kind",
+        "CommandKind": "engine.models.Command.Kind",
+        "CommandStatus": "engine.models.Command.Status",
+        "ConflictKind": "api.fields.CONFLICT_KINDS",
+        "ConflictRule": "accounts.models.RULE_CHOICES",
+        "ExitKind": "engine.models.ExitTrigger.Kind",
+        "ExitStatus": "engine.models.ExitTrigger.Status",
+        "FollowStatus": "allocation.models.Follow.Status",
+        "FollowWish": "api.serializers.FOLLOW_WISHES",
+        "KeyPurpose": "accounts.models.Credential.Purpose",
+        "LedgerKind": "allocation.models.LedgerEntry.Kind",
+        "OpenSide": "api.fields.OPEN_SIDES",
+        "OrderPurpose": "execution.models.Order.Purpose",
+        "OrderSide": "execution.models.SIDE_CHOICES",
+        "OrderStatus": "execution.models.Order.Status",
+        "PortfolioStatus": "accounts.models.Portfolio.Status",
+        "PositionSide": "core.types.PositionSide",
+        "PositionStatus": "positions.models.Position.Status",
+        "ReservationStatus": "allocation.models.Reservation.Status",
+        "RiskProfile": "accounts.models.PROFILE_CHOICES",
+        "SignalSide": "traders.models.SIDE_CHOICES",
+        "TraderKind": "traders.models.KIND_CHOICES",
+        "TraderStatus": "traders.models.Trader.Status",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "api.openapi.problems_add",
+    ],
 }
 
 # ---------------------------------------------------------------- background work

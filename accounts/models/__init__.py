@@ -13,6 +13,7 @@ from accounts.models.people import (
     User,
     UserManager,
 )
+from accounts.models.tokens import ApiToken, KeptAnswer
 
 __all__ = [
     "OWN_PROFILE",
@@ -20,8 +21,10 @@ __all__ = [
     "PROFILE_CHOICES",
     "RAMP",
     "RULE_CHOICES",
+    "ApiToken",
     "AuditEntry",
     "Credential",
+    "KeptAnswer",
     "KnownDevice",
     "LiveAccount",
     "LiveFinding",

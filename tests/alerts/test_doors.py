@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
-from knox.models import AuthToken
 
 from accounts.models import AuditEntry, Portfolio, User
 from alerts.models import Alert, AlertChannel, QuietTime
@@ -16,6 +15,7 @@ from alerts.raising import alert_raise
 from tests.alerts.conftest import NOW, TELEGRAM_TOKEN, WEBHOOK_SECRET
 from tests.api.making import portfolio_make
 from tests.loopback.messengers import MailServer, Messengers
+from tests.tokens import token_of
 
 pytestmark = pytest.mark.django_db
 PAGE = "/account/alerts/"
@@ -34,8 +34,7 @@ def page(alice: User, client_of: Callable[[Any], Client]) -> Client:
 
 
 def api_of(user: User) -> Client:
-    _, token = AuthToken.objects.create(user=user)
-    return Client(headers={"Authorization": f"Token {token}", "Accept": "application/json"})
+    return Client(headers={"Authorization": f"Token {token_of(user)}", "Accept": "application/json"})
 
 
 def sent(client: Client, method: str, url: str, body: Any = None) -> Any:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from knox.models import AuthToken
 
+from accounts.domain.scopes import Scope
 from accounts.models import Portfolio, User
 from tests.api.making import decision_make, follow_make, portfolio_make, trader_make
+from tests.tokens import token_of
 
 LIST = "/api/v1/portfolios/"
 
@@ -35,8 +36,7 @@ def api_of() -> Callable[[User], Client]:
     """Return a function: user → a client that sends that user's API token and JSON."""
 
     def with_token(user: User) -> Client:
-        _, token = AuthToken.objects.create(user=user)
-        return Client(headers={"Authorization": f"Token {token}", "Accept": "application/json"})
+        return token_client(user)
 
     return with_token
 
@@ -45,6 +45,12 @@ def api_of() -> Callable[[User], Client]:
 def api(alice: User, api_of: Callable[[User], Client]) -> Client:
     """Alice's client."""
     return api_of(alice)
+
+
+def token_client(user: User, *scopes: Scope, portfolio: Portfolio | None = None) -> Client:
+    """Return a client with a token of its own; with no scope named it may do everything."""
+    token = token_of(user, *scopes, portfolio=portfolio)
+    return Client(headers={"Authorization": f"Token {token}", "Accept": "application/json"})
 
 
 def problem(response: Any) -> dict[str, Any]:

@@ -7,7 +7,17 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.audit import audit_write
-from accounts.models import Credential, KnownDevice, LiveAccount, LiveFinding, LiveHolding, Portfolio, User
+from accounts.domain.scopes import Scope
+from accounts.models import (
+    Credential,
+    KeptAnswer,
+    KnownDevice,
+    LiveAccount,
+    LiveFinding,
+    LiveHolding,
+    Portfolio,
+    User,
+)
 from alerts.models import Alert, AlertChannel, AlertDelivery, QuietTime, TaskFailure
 from allocation.models import (
     BlockedUnderlying,
@@ -63,6 +73,7 @@ from positions.models import (
     SliceEntry,
     VenueStop,
 )
+from tests.tokens import token_of
 from traders.models import (
     PushAgent,
     QuarantinedRead,
@@ -250,6 +261,8 @@ def everything_make(*, owner: User) -> Portfolio:
         fee=Decimal("0.2"),
         world_at=WORLD_START,
     )
+    token_of(owner, Scope.READ, name="Looking")
+    KeptAnswer.objects.create(owner=owner, key="one", fingerprint="0" * 64)
     key = Credential.objects.create(
         owner=owner,
         purpose="trade",

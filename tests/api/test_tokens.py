@@ -37,7 +37,8 @@ def test_the_right_pair_gets_a_token_that_opens_the_api(portfolio: Portfolio) ->
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
     body = answer.json()
-    assert set(body) == {"token", "expires_at"}
+    assert set(body) == {"token", "expires_at", "scopes"}
+    assert body["scopes"] == ["read"]
     stored = AuthToken.objects.get()
     assert body["token"] not in (stored.digest, stored.token_key)
     assert timedelta(days=29, hours=23) < stored.expiry - timezone.now() <= timedelta(days=30)

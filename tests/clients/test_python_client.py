@@ -17,7 +17,6 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from knox.models import AuthToken
 
 from accounts.models import Portfolio, User
 from allocation.models import Reservation as Stored
@@ -43,6 +42,7 @@ from positions.audit import books_audit
 from tests.conftest import CAST_PASSWORD
 from tests.integration.money.desk import Desk, desk_open
 from tests.running import TestProcesses, free_port
+from tests.tokens import token_of
 
 ROOT = Path(__file__).resolve().parents[2]
 slow = pytest.mark.slow
@@ -61,7 +61,7 @@ def desk(transactional_db: None, alice: User) -> Desk:
 
 
 def client_of(base: str, user: User) -> Client:
-    _, token = AuthToken.objects.create(user=user)
+    token = token_of(user)
     return Client(base, token=token)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
-from knox.models import AuthToken
 
 from accounts.models import Credential, User
 from core.clock import utc_now
@@ -16,6 +15,7 @@ from engine.credentials import credential_add
 from markets.key_permissions import KEY_VENUES
 from tests.keys.conftest import MASTER, PASSPHRASE, SECRETS, WALLET_KEY, wish_of
 from tests.loopback.keys import BINANCE_KEY, PATHS, KeyVenues
+from tests.tokens import token_of
 
 pytestmark = pytest.mark.django_db
 PAGE = "/keys/"
@@ -36,7 +36,7 @@ def kept(venues: KeyVenues, alice: User) -> Credential:
 
 def api_of(user: User) -> Client:
     """Return a client that sends the person's token."""
-    _, token = AuthToken.objects.create(user=user)
+    token = token_of(user)
     return Client(headers={"Authorization": f"Token {token}", "Accept": "application/json"})
 
 

@@ -59,6 +59,7 @@ PAGES: Final = {
     **_rows(Access.PERSON, "dashboard:profile_save dashboard:account"),
     **_rows(Access.CONFIRMED, "dashboard:account_export dashboard:account_delete"),
     **_rows(Access.OWNER, "dashboard:session_end"),
+    **_rows(Access.PERSON, "dashboard:tokens"),
     **_rows(Access.PERSON, "dashboard:home dashboard:portfolio_new dashboard:agents dashboard:keys"),
     **_rows(Access.PERSON, "dashboard:imports"),
     **_rows(Access.PERSON, "dashboard:alerts dashboard:alerts_read dashboard:alert_quiet"),
@@ -78,14 +79,15 @@ PAGES: Final = {
         dashboard:cash_withdraw
         dashboard:cash_reset dashboard:live dashboard:live_ask dashboard:settings dashboard:limits_save
         dashboard:exit_defaults_save dashboard:override_set dashboard:override_remove dashboard:block_add
-        dashboard:block_remove
+        dashboard:block_remove dashboard:token_end
         """,
     ),
 }
 API: Final = {
-    **_rows(Access.ANYBODY, "api:token"),
+    **_rows(Access.ANYBODY, "api:token api:schema api:docs"),
     **_rows(Access.PERSON, "api:logout api:imports api:agents api:credentials api:portfolios"),
     **_rows(Access.PERSON, "api:alerts api:alerts_read api:quiet_hours api:alert_channels"),
+    **_rows(Access.PERSON, "api:tokens api:me"),
     **_rows(
         Access.OWNER,
         """
@@ -95,7 +97,11 @@ API: Final = {
         api:style_dismiss api:weights api:decisions api:export api:commands api:command
         api:emergency_stop api:orders
         api:order api:position_exits api:exit_defaults api:exits api:capital api:capital_requests
-        api:capital_request api:capital_use api:live api:audit
+        api:capital_request api:capital_use api:live api:audit api:token_end
+        api:settings api:conflict_rule api:blocked api:limits api:risk api:trips api:trip_reset api:equity
+        api:positions api:positions_closed api:position api:position_candles api:fills api:ledger
+        api:cash_deposit api:cash_withdraw api:cash_reset api:conflicts api:conflict api:approvals
+        api:approve api:reject api:catalogue api:trader_preview api:follow_card
         """,
     ),
     **_rows(Access.SIGNATURE, "api:agent_positions"),

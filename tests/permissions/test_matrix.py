@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.test import Client
-from knox.models import AuthToken
 
 from accounts.models import User
 from dashboard.routing import websocket_urlpatterns
 from tests.permissions.matrix import ROUTES, SOCKETS, Access
 from tests.permissions.things import Route, everything_of, fingerprint, missing_of, routes
+from tests.tokens import token_of
 
 pytestmark = pytest.mark.django_db
 ALL = tuple(routes())
@@ -30,8 +30,7 @@ class Caller:
         self.api = Client(raise_request_exception=False, headers={"Accept": "application/json"})
         if user is not None:
             self.pages.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-            _, token = AuthToken.objects.create(user=user)
-            self.api.defaults["HTTP_AUTHORIZATION"] = f"Token {token}"
+            self.api.defaults["HTTP_AUTHORIZATION"] = f"Token {token_of(user)}"
 
     def ask(self, route: Route, method: str, values: dict[str, Any]) -> Any:
         """Send an empty request of that method."""

@@ -13,16 +13,16 @@ from django.db import connection
 from django.db.models import Model
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from accounts.models import Credential, Portfolio, User
+from accounts.models import ApiToken, Credential, Portfolio, User
 from alerts.models import AlertChannel
-from allocation.models import Follow, Reservation
+from allocation.models import BreakerTrip, Follow, Reservation
 from core.clock import utc_now
 from engine.import_models import StateImport
 from engine.models import Command
 from execution.models import Order
 from markets.models import LIVE
 from markets.services import world_ensure
-from positions.models import ConflictRecord, Position
+from positions.models import ConflictApproval, ConflictRecord, Position
 from tests.api.making import everything_make
 from traders.models import StyleAlarm
 from traders.push import agent_register
@@ -43,7 +43,9 @@ _OWN: Final = frozenset(
     ]
 )
 # What people leave behind by looking: sessions, the last portfolio they saw, what was refused them.
-_TRACES: Final = frozenset({"accounts.user", "accounts.auditentry", "usersessions.usersession"})
+_TRACES: Final = frozenset(
+    {"accounts.user", "accounts.apitoken", "accounts.auditentry", "usersessions.usersession"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,9 @@ def everything_of(owner: User) -> dict[str, Any]:
         "import_id": _one(StateImport, owner=owner).pk,
         "session_id": UserSession.objects.create(user=owner, session_key="elsewhere", ip="127.0.0.1").pk,
         "pk": 1,
+        "token_id": _one(ApiToken, owner=owner).pk,
+        "approval_id": _one(ConflictApproval, portfolio=portfolio).pk,
+        "trip_id": _one(BreakerTrip, portfolio=portfolio).pk,
         "kind": "live_disconnect",
         "what": "trades",
         "ending": "csv",
@@ -127,6 +132,7 @@ def missing_of(values: dict[str, Any]) -> dict[str, Any]:
         "import_id": 999_999_999,
         "session_id": 999_999_999,
         "channel_id": 999_999_999,
+        "token_id": 999_999_999,
     }
     return values | {name: value for name, value in nobodys.items() if name in values}
 
