@@ -28,6 +28,8 @@ class SessionSeen(MiddlewareMixin):
         session = getattr(request, "session", None)
         if not isinstance(user, User) or session is None or not session.session_key:
             return response
+        if request.user != user:  # the API turned the session down, or was asked with a token
+            return response
         now_s = int(utc_now().timestamp())
         if now_s - session.get(_SEEN_AT, 0) >= SEEN_EVERY_S:
             session[_SEEN_AT] = now_s

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -41,13 +41,23 @@ class Client:
         return f"<{type(self).__name__}>"  # without the token
 
     @staticmethod
-    def sign_in(base_url: str, *, email: str, password: str, timeout_s: float = 10.0) -> str:
+    def sign_in(
+        base_url: str,
+        *,
+        email: str,
+        password: str,
+        code: str = "",
+        scopes: Sequence[str] = ("read", "capital"),
+        timeout_s: float = 10.0,
+    ) -> str:
         """Return a new token, which lives 30 days.
 
-        :raises InvalidRequest: the pair is wrong
+        :param code: the current code of your second factor, where you have one
+        :param scopes: what it may be used for; this client needs the two it has when left out
+        :raises InvalidRequest: the pair or the code is wrong, or there is no such scope
         :raises TooManyRequests: after too many failures
         """
-        body = {"email": email, "password": password}
+        body = {"email": email, "password": password, "code": code, "scopes": list(scopes)}
         answer = Wire(base_url, timeout_s=timeout_s).ask("POST", "auth/token/", headers={}, body=body)
         return str(answer["token"])
 
