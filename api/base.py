@@ -121,6 +121,13 @@ class PagedView(ApiView, GenericAPIView[Any]):
     pagination_class: Any = NewestFirst
     filter_backends: Any = (DjangoFilterBackend,)
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Name the model of the rows, from which the document tells the filters."""
+        super().__init_subclass__(**more)
+        filters = getattr(cls, "filterset_class", None)
+        if filters is not None:
+            cls.queryset = filters.Meta.model._default_manager.none()
+
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return one page."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))

@@ -70,6 +70,12 @@ class ApiSchema(AutoSchema):
         operation["x-scope"] = self._scope()
         return operation
 
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        """Tell whether it answers in pages; then the document shows its filters, too."""
+        if isinstance(self.view, PagedView):
+            return self.method == "GET"
+        return bool(super()._is_list_view(serializer))
+
     def get_operation_id(self) -> str:
         """Return the name of the address with the method: ``follow_patch``."""
         return f"{_names()[self.path]}_{self.method.lower()}"
@@ -130,10 +136,12 @@ class ApiSchema(AutoSchema):
         found = {400, 406, 500, 503}
         if self.view.authentication_classes:
             found |= {401, 403}
+        elif "get_authenticate_header" in vars(type(self.view)):  # signed in a way of its own
+            found.add(401)
         if self.view.throttle_classes or not self.view.authentication_classes:
             found.add(429)
         if "{" in self.path or self.method not in _READS:
-            found.add(404)
+            found |= {403, 404}
         if self.method not in _READS and self.method != "DELETE":
             found |= {413, 415}
         if self.method == "POST":

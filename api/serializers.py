@@ -91,6 +91,7 @@ class FollowEnd(StrictSerializer):
 class PortfolioAnswer(serializers.ModelSerializer[Portfolio]):
     """A portfolio in the list; the whole of it is at its own address."""
 
+    world = serializers.CharField(allow_null=True, help_text="Null before the first follow.")
     equity = serializers.SerializerMethodField()
 
     class Meta:

@@ -139,7 +139,7 @@ class ViewBreakers(Shape):
     """Trading mode, the use of every breaker, and what stands."""
 
     trading_mode = one_of(Portfolio.TradingMode.choices)
-    one_position = flag("At most one position may be open now.")
+    one_position = words("Why at most one position may be open now; empty where more may.")
     gauges = Gauge(many=True)
     copy_stops = CopyStop(many=True)
     trips = ViewTrip(many=True)
