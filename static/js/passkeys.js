@@ -12,7 +12,8 @@ for (const form of document.querySelectorAll("[data-passkey]")) {
   };
   if (!usable()) {
     button.disabled = true;
-    say("unsupported");
+    if (form.dataset.passkey === "sign-in") form.hidden = true; // the password is right there
+    else say("unsupported");
     continue;
   }
   button.addEventListener("click", async () => {

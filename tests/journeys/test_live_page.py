@@ -325,7 +325,7 @@ def test_traders_page_rows_and_remove_dialog(open_page: Opener, fixture_server: 
     _live(page)
     expect(page.locator("#followed > tr")).to_have_count(4)
     expect(page.locator("#allocation-total")).to_have_text("100.00%")
-    expect(page.get_by_role("button", name="Move up Qwen3 Max")).to_be_disabled()
+    expect(page.get_by_role("button", name="Move Qwen3 Max up")).to_be_disabled()
     paused = fixture_server.view["traders"]["2"] | {"follow_status": "paused", "weight_pct": "0.00"}
     fixture_server.change({"set": {"traders": {"2": paused}}, "drop": {}})
     expect(page.get_by_role("button", name="Resume DeepSeek V3.1")).to_be_visible()
