@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
@@ -28,7 +29,27 @@ def state_json(*, text: str) -> dict[str, Any]:
         raise _refused(f"It is no JSON: {str(error)[:120]}.") from None
     if not isinstance(document, dict):
         raise _refused("It is JSON, but no object with cash and positions.")
+    if not all(map(_is_text, _strings(document))):
+        raise _refused("It has a character in it that stands in no text: NUL, or half of a pair.")
     return document
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Yield every name and every text in it."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for name, inner in value.items():
+                yield name
+                yield from _strings(inner)
+        case list():
+            for inner in value:
+                yield from _strings(inner)
+
+
+def _is_text(value: str) -> bool:
+    return not any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _depth_check(text: str) -> None:
@@ -51,7 +72,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise _refused(f"“{name[:60]}” is in it twice; nobody knows which one counts.")
+            shown = name[:60].encode("utf-8", "replace").decode()
+            raise _refused(f"“{shown}” is in it twice; nobody knows which one counts.")
         found[name] = value
     return found
 

@@ -125,6 +125,9 @@ def test_totals_must_add_up() -> None:
         ('{"cash": Infinity}', "no number"),
         ('{"cash": 1, "cash": 1}', "twice"),
         ("[" * (DEPTH_MAX + 1), "nested"),
+        (r'{"\u0000": 1}', "stands in no text"),
+        (r'{"a": [{"b": "\ud800"}]}', "stands in no text"),
+        (r'{"\ud800": 1, "\ud800": 2}', "is in it twice"),
         ('"' + "x" * SIZE_MAX + '"', "characters"),
         ('{"version": 3, "cash": 1}', "versions 1 and 2"),
     ],
@@ -138,6 +141,11 @@ def test_what_cannot_be_read_at_all(text: str, words: str) -> None:
 def test_brackets_in_texts_are_no_depth() -> None:
     """DAT-1: only real nesting counts; escaped quotes do not end a text."""
     assert state_json(text=json.dumps({"a": "[" * 50 + '"{'})) == {"a": "[" * 50 + '"{'}
+
+
+def test_a_whole_pair_is_text() -> None:
+    """What lies beyond 16 bits may be written as two escapes."""
+    assert state_json(text=r'{"a": "\ud83d\ude00"}') == {"a": "😀"}
 
 
 def test_numbers_are_exact() -> None:
