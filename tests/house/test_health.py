@@ -56,6 +56,7 @@ def test_readyz_tells_how_live_prices_do(client: Client, redis_client: Any) -> N
         "waiting": 7,
         "thinned": 0,
         "tape_entries": 900,
+        "venues": [],
     }
     assert 0 < redis_client.ttl(FEED_KEY) <= 30
 

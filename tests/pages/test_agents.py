@@ -15,6 +15,7 @@ from accounts.models import Portfolio, User
 from accounts.sealing import text_open
 from core.clock import utc_now
 from engine.agents import agent_posted
+from tests.answers import text_of
 from traders.models import PushAgent
 from traders.push import NewAgent, agent_register
 
@@ -124,7 +125,7 @@ def test_agents_are_their_owners_alone(
         refused = outsider.post(reverse(f"dashboard:{name}", args=[made.agent.public_id]), {"name": "x"})
         missing = outsider.post(reverse(f"dashboard:{name}", args=[uuid4()]), {"name": "x"})
         assert refused.status_code == missing.status_code == 404
-        assert refused.content == missing.content
+        assert text_of(refused) == text_of(missing)
         assert Client().post(reverse(f"dashboard:{name}", args=[made.agent.public_id])).status_code == 302
     assert Client().get(PAGE).url.startswith("/accounts/login/")
     assert PushAgent.objects.values().get() == before

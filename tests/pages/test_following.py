@@ -217,8 +217,8 @@ def test_start_page_until_the_first_follow(page: Client, portfolio: Portfolio) -
     """VIEW-4: the checklist says what is done and what is next; with the first follow the page is live."""
     address = reverse("dashboard:portfolio", args=[portfolio.pk])
     start = page.get(address).content.decode()
-    assert "1 of 3" in start
-    assert "Follow a first trader" in start
+    assert "2 of 5" in start
+    assert "Add two traders" in start
     assert "portfolio-view" not in start
     follow(page, portfolio, "grok-4")
     assert 'id="portfolio-view"' in page.get(address).content.decode()

@@ -12,6 +12,7 @@ from django.test import Client
 
 from accounts.models import User
 from dashboard.routing import websocket_urlpatterns
+from tests.answers import text_of
 from tests.permissions.matrix import ROUTES, SOCKETS, Access
 from tests.permissions.things import Route, everything_of, fingerprint, missing_of, routes
 from tests.tokens import token_of
@@ -209,7 +210,7 @@ def _refused(answer: Any, route: Route, *, part: str) -> bool:
 
 def _said(answer: Any, values: dict[str, Any]) -> tuple[int, str]:
     """Return what was answered, without the numbers that were asked for."""
-    text = re.sub(r'csrfmiddlewaretoken" value="\w+', "", answer.content.decode())  # new on every page
+    text = text_of(answer)
     for value in values.values():
         # Whole words alone: a number may well be a part of a drawing's path.
         text = re.sub(rf"(?<!\w)(?<!\d\.){re.escape(str(value))}(?!\w|\.\d)", "…", text)
