@@ -21,7 +21,7 @@ run: install ## Install what is missing, start everything, print the address and
 
 test: install-dev ## Run unit and integration tests, then the journeys in a real browser
 	$(PYTEST) -n 3 --dist worksteal
-	$(PYTEST) tests/journeys --override-ini="addopts=-ra --strict-markers --strict-config"
+	$(PYTEST) tests/journeys -n 2 --override-ini="addopts=-ra --strict-markers --strict-config"
 
 check: install-dev ## What CI runs: lint, format, types, layers, migrations, known vulnerabilities, tests
 	$(BIN)/ruff check .
