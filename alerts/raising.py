@@ -11,12 +11,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from accounts import zones
 from accounts.models import User
 from accounts.roles import OPERATOR_SEES_HEALTH, role_allows
 from alerts.domain.kinds import KIND_RULES, AlertKind
@@ -152,10 +153,7 @@ def quiet_hours_of(*, user: User) -> QuietHours | None:
 
 def zone_of(*, user: User) -> ZoneInfo:
     """Return the time zone in which a person reads times; UTC where none is set or it is not known here."""
-    try:
-        return ZoneInfo(user.time_zone or "UTC")
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
+    return zones.zone_of(name=user.time_zone) or ZoneInfo("UTC")
 
 
 def alerts_prune(*, now: datetime) -> int:

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from allocation.models import LedgerEntry
 from api.exit_serializers import TriggerAnswer
 from api.fields import DECIMAL, OPEN_SIDES, PlainDecimalField, Shape, flag, one_of, whole, words
-from api.trading_serializers import FidelityAnswer, OrderAnswer
+from api.trading_serializers import FillAnswer, OrderAnswer
 from api.view_schema import ExitLevels
 from core.decimals import plain, to_price
 from engine.position_story import PositionStory
@@ -97,17 +97,13 @@ class PositionWhole(serializers.Serializer[Any]):
         return exits_record(guard=story.guard, trigger=standing)
 
 
-class FilledAnswer(serializers.ModelSerializer[Fill]):
+class FilledAnswer(FillAnswer):
     """One execution, with its order, and each trader's part of it against the trader's own price."""
 
     order_id = serializers.IntegerField()
     code = serializers.CharField(source="order.instrument_id")
     underlying = serializers.CharField(source="order.underlying")
     side = serializers.ChoiceField(source="order.side", choices=SIDE_CHOICES)
-    quantity = PlainDecimalField()
-    price = PlainDecimalField()
-    fee = PlainDecimalField()
-    fidelity = FidelityAnswer(many=True)
 
     class Meta:
         model = Fill
